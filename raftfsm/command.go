@@ -1,0 +1,97 @@
+package raftfsm
+
+import "github.com/quorate/quorate/sequencer/wire"
+
+// Command is one change of a group's state. An entry carries a batch of them. Every implementation is a plain value in
+// this file; command_codec.go gives each its bytes.
+type Command interface{ kind() commandKind }
+
+// CreateChat makes a chat, or finds the same one made before: it answers the existing chat where type, creator and
+// members at creation are the same, and wire.ErrConflict otherwise. The creator is always a member.
+type CreateChat struct {
+	ChatID           string
+	Type             wire.ChatType
+	Name             string
+	CreatorID        string
+	Members          []string // sorted, without repeats, CreatorID included
+	HistoryFromStart bool
+}
+
+// ChangeMembers adds and removes members. Adding a member or removing a stranger changes nothing. By is the member who
+// asks and must be one (wire.ErrNotMember), or "" for an operator. A direct chat's members never change
+// (wire.ErrConflict); more than wire.MaxMembers is wire.ErrTooLarge.
+type ChangeMembers struct {
+	ChatID string
+	By     string
+	Add    []string
+	Remove []string
+}
+
+// Append offers one message to a chat. The same (ChatID, SenderID, ClientMessageID) with the same text answers the first
+// result with Replayed set; with another text it is wire.ErrConflict.
+type Append struct {
+	ChatID          string
+	SenderID        string
+	ClientMessageID string
+	Text            string
+	Seen            wire.Lamport // the highest stamp the sender says it has seen, in any chat
+	Trace           string
+}
+
+// Receipt raises a member's watermarks. 0 leaves one alone; a smaller value than the present one changes nothing; one
+// above the chat's last seq is wire.ErrBadRequest. Read raises Delivered too.
+type Receipt struct {
+	ChatID    string
+	UserID    string
+	Delivered wire.Seq
+	Read      wire.Seq
+}
+
+// ClaimPair makes sure that two users have one direct chat: the first claim wins and every claim answers the winner's
+// chat id. Replaces, where not "", is a claimed id that turned out to be unusable and may be overwritten. It belongs to
+// the group of UserID, the smaller of the two ids.
+type ClaimPair struct {
+	UserID   string
+	OtherID  string
+	ChatID   string
+	Replaces string
+}
+
+// PutUserChat writes one line of a user's chat list, in the user's group. It comes from the outbox of the chat's group;
+// a Version not above the one stored changes nothing. Present is false where the user left.
+type PutUserChat struct {
+	UserID  string
+	Present bool
+	Chat    wire.UserChat
+}
+
+// AckOutbox deletes the outbox records up to Through, which have been applied in their users' groups.
+type AckOutbox struct{ Through uint64 }
+
+// Expire forgets what is older than its times: feed events before FeedBefore can no longer be read, idempotence records
+// before DedupBefore are gone. At most Max events are looked at, so that one command's work is bounded.
+type Expire struct {
+	FeedBefore  wire.Millis
+	DedupBefore wire.Millis
+	Max         uint32
+}
+
+// Result is what one Command came to. Err is nil or one of wire's definite sentinels (wrapped); only the field of the
+// command's kind is set.
+type Result struct {
+	Err    error
+	Append AppendResult    // Append
+	Chat   *wire.Chat      // CreateChat, ChangeMembers
+	Fresh  bool            // CreateChat: made now, not found
+	Marks  wire.Watermarks // Receipt
+	ChatID string          // ClaimPair: the winner
+	More   bool            // Expire: there is more to forget
+}
+
+// AppendResult is where an appended message stands.
+type AppendResult struct {
+	Seq      wire.Seq
+	SentAt   wire.Millis
+	Lamport  wire.Lamport
+	Replayed bool // the message had been appended before; the fields are those of the first time
+}
