@@ -1,0 +1,18 @@
+# Every target is one line; what needs more than a line is a script beside it.
+SHELL   := /bin/bash
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+TOOLS   := .cache/tools
+
+.PHONY: dev build test race lint fuzz bench fmt clean
+.DEFAULT_GOAL := build
+
+dev: build ; @exec bin/quorate dev $(ARGS)
+build: ; @mkdir -p bin && go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/quorate ./cmd/quorate
+test: ; @scripts/test-deps.sh && go test -timeout 15m ./...
+race: ; @go test -race -short -skip '^TestProcesses_' -timeout 20m ./...
+lint: ; @scripts/lint.sh $(TOOLS)
+fuzz: ; @scripts/fuzz.sh $(FUZZTIME)
+bench: ; @go test -run '^$$' -bench . -benchtime 2s -timeout 30m ./...
+fmt: ; @scripts/tools.sh $(TOOLS) && git ls-files '*.go' | xargs $(TOOLS)/gofumpt -w
+clean: ; @rm -rf bin .cache
