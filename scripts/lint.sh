@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/tools.sh "$1"
-"$1/golangci-lint" config verify 2>/dev/null || true
+"$1/golangci-lint" config verify
 "$1/golangci-lint" run --timeout 15m ./...
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT

@@ -1,0 +1,172 @@
+// Package quorate_test holds what is true of the whole module.
+package quorate_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/quorate/quorate"
+
+// arrow says which of our packages pkg may import, what its tests may import beside that, and why no other.
+type arrow struct {
+	pkg   string
+	may   []string
+	tests []string
+	why   string
+}
+
+// arrows has a line for every package; one that is missing fails the test.
+var arrows = []arrow{
+	{
+		"cmd/quorate", []string{"sequencer", "delivery", "sequencer/wire"}, nil,
+		"the command wires the parts together; the state machine is the sequencer's own affair",
+	},
+	{
+		"sequencer", []string{"raftfsm", "sequencer/wire"}, []string{"sequencer/sequencertest"},
+		"a sequencer is groups behind RESP; whoever delivers reads its feed, it knows none of them",
+	},
+	{
+		"sequencer/wire", nil, nil,
+		"both tiers share it, so it is a leaf and pulls in neither",
+	},
+	{
+		"sequencer/sequencertest", []string{"sequencer", "raftfsm", "sequencer/wire"}, nil,
+		"it makes clusters for tests; no product code imports it",
+	},
+	{
+		"raftfsm", []string{"sequencer/wire"}, nil,
+		"one group knows the words and the limits, and not who asks",
+	},
+	{
+		"delivery", []string{"sequencer/wire", "delivery/frame"}, []string{"sequencer", "sequencer/sequencertest"},
+		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
+	},
+	{
+		"delivery/frame", nil, nil,
+		"a codec: bytes in, frames out; it knows no connection and no product",
+	},
+}
+
+// fence says which of our packages alone may import a module of others in product code, and why.
+type fence struct {
+	prefix string
+	only   []string
+	why    string
+}
+
+var fences = []fence{
+	{"github.com/hashicorp/raft", []string{"raftfsm"}, "all of consensus is behind one package's contract"},
+	{"github.com/hashicorp/raft-boltdb", []string{"raftfsm"}, "the Raft log is the group's own"},
+	{"go.etcd.io/bbolt", []string{"raftfsm"}, "the Raft log is the group's own"},
+	{"github.com/cockroachdb/pebble", []string{"raftfsm"}, "the state store is the group's own"},
+	{"github.com/tidwall/redcon", []string{"sequencer"}, "RESP is served in one place, behind one guard"},
+	{"github.com/lesismal/nbio", []string{"delivery"}, "the event loop is behind the edge's connection"},
+	{"github.com/spf13", []string{"cmd/quorate"}, "only the command knows flags"},
+	{"github.com/knadh/koanf", []string{"cmd/quorate"}, "only the command knows configuration files and the environment"},
+}
+
+// violation tells why from may not import what it imports, or "".
+func violation(from arrow, imported string, inTest bool) string {
+	if name, isOurs := strings.CutPrefix(imported, module+"/"); isOurs {
+		allowed := slices.Contains(from.may, name) ||
+			(inTest && (name == from.pkg || slices.Contains(from.tests, name)))
+		if !allowed {
+			return from.why
+		}
+		return ""
+	}
+	for _, f := range fences {
+		inside := imported == f.prefix || strings.HasPrefix(imported, f.prefix+"/")
+		if inside && !inTest && !slices.Contains(f.only, from.pkg) {
+			return f.why
+		}
+	}
+	return ""
+}
+
+// listed is what the go command tells of a package. Imports is the product's; the other two are its tests'.
+type listed struct {
+	ImportPath   string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+}
+
+func TestArrows_EveryImportIsAllowed(t *testing.T) {
+	for _, pkg := range packages(t) {
+		if pkg.ImportPath == module {
+			continue // nothing but tests of the whole
+		}
+		name := strings.TrimPrefix(pkg.ImportPath, module+"/")
+		i := slices.IndexFunc(arrows, func(a arrow) bool { return a.pkg == name })
+		if i < 0 {
+			t.Errorf("%s is not in the table of arrows: say there what it may import, and why", name)
+			continue
+		}
+		for _, imported := range pkg.Imports {
+			if why := violation(arrows[i], imported, false); why != "" {
+				t.Errorf("%s imports %s: %s", name, imported, why)
+			}
+		}
+		for _, imported := range slices.Concat(pkg.TestImports, pkg.XTestImports) {
+			if why := violation(arrows[i], imported, true); why != "" {
+				t.Errorf("the tests of %s import %s: %s", name, imported, why)
+			}
+		}
+	}
+}
+
+// packages lists all packages of the module, as the go command sees them.
+func packages(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	var all []listed
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var pkg listed
+		err := decoder.Decode(&pkg)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, pkg)
+	}
+}
+
+// TestArrows_CatchesAWrongOne checks the check: a mistake in the rule would pass for order.
+func TestArrows_CatchesAWrongOne(t *testing.T) {
+	for _, c := range []struct {
+		from, imported string
+		inTest, caught bool
+	}{
+		{"delivery", module + "/raftfsm", false, true},
+		{"delivery", module + "/sequencer", false, true},
+		{"delivery", module + "/sequencer", true, false},
+		{"delivery", module + "/raftfsm", true, true},
+		{"delivery", module + "/sequencer/wire", false, false},
+		{"delivery", "github.com/hashicorp/raft", false, true},
+		{"sequencer", "github.com/hashicorp/raft-boltdb/v2", false, true},
+		{"sequencer", "github.com/hashicorp/go-hclog", false, false},
+		{"raftfsm", "github.com/hashicorp/raft", false, false},
+		{"raftfsm", module + "/sequencer/wire", true, false},
+	} {
+		i := slices.IndexFunc(arrows, func(a arrow) bool { return a.pkg == c.from })
+		if why := violation(arrows[i], c.imported, c.inTest); (why != "") != c.caught {
+			t.Errorf("%s -> %s (test %v): caught %v, want %v", c.from, c.imported, c.inTest, !c.caught, c.caught)
+		}
+	}
+}
