@@ -1,0 +1,28 @@
+package delivery
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/lesismal/nbio/logging"
+)
+
+// nbio has one logger per process and by default writes to standard output, which belongs to the command line.
+var quietLogs sync.Once
+
+func quietNbio(log *slog.Logger) { logging.SetLogger(nbioLog{log}) }
+
+// nbioLog lets nbio's warnings and errors through to slog.
+type nbioLog struct{ log *slog.Logger }
+
+func (nbioLog) Debug(string, ...any) {}
+func (nbioLog) Info(string, ...any)  {}
+
+func (l nbioLog) Warn(format string, args ...any) {
+	l.log.Warn("nbio", "detail", fmt.Sprintf(format, args...))
+}
+
+func (l nbioLog) Error(format string, args ...any) {
+	l.log.Error("nbio", "detail", fmt.Sprintf(format, args...))
+}
