@@ -24,7 +24,7 @@ type flood struct {
 // spend takes n from the allowance; false when it is used up.
 func (f *flood) spend(n int, now uint32, tick time.Duration) bool {
 	passed := time.Duration(min(now-f.at, 1<<16)) * tick
-	if back := int32(min(passed*floodPerSecond/time.Second, floodBurst)); back > 0 {
+	if back := int32(min(passed*floodPerSecond/time.Second, 4*floodBurst)); back > 0 {
 		f.spent, f.at = max(f.spent-back, 0), now
 	}
 	f.spent += int32(min(n, floodBurst+1))

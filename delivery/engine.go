@@ -91,6 +91,8 @@ type engine struct {
 	stop     chan struct{} // closed when the last connection is gone
 	running  sync.WaitGroup
 
+	entered atomic.Uint64 // connections given to nbio; see sinkOf
+
 	count atomic.Int64  // connections admitted and not yet closed
 	left  chan struct{} // one token when count may have fallen to 0 while closing
 
@@ -114,9 +116,9 @@ func newEngine(cfg engineConfig) *engine {
 		// Writes go past nbio but for one piece of at most parkBytes; see conn.park. Its bound is only a second fence.
 		MaxWriteBufferSize: 2 * parkBytes,
 	})
-	e.nb.OnData(func(nc *nbio.Conn, data []byte) { connOf(nc).onData(data) })
-	e.nb.OnWrittenSize(func(nc *nbio.Conn, _ []byte, n int) { connOf(nc).onWritten(n) })
-	e.nb.OnClose(func(nc *nbio.Conn, _ error) { connOf(nc).onGone() })
+	e.nb.OnData(func(nc *nbio.Conn, data []byte) { e.sinkOf(nc).onData(data) })
+	e.nb.OnWrittenSize(func(nc *nbio.Conn, _ []byte, n int) { e.sinkOf(nc).onWritten(n) })
+	e.nb.OnClose(func(nc *nbio.Conn, _ error) { e.sinkOf(nc).onGone() })
 	for range cfg.Pollers {
 		e.resumers = append(e.resumers, newResumer())
 	}
@@ -132,6 +134,9 @@ func (e *engine) start() error {
 	}
 	quietLogs.Do(func() { quietNbio(e.cfg.Logger) })
 	if err := e.nb.Start(); err != nil {
+		return fmt.Errorf("start pollers: %w", err)
+	}
+	if err := e.awaitPollers(); err != nil {
 		return fmt.Errorf("start pollers: %w", err)
 	}
 	e.started = true
@@ -199,8 +204,13 @@ func (e *engine) waitEmpty(ctx context.Context) error {
 	return nil
 }
 
-// admit counts a connection in, unless there are too many.
+// admit counts a connection in, unless there are too many or the engine is not running.
 func (e *engine) admit() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.closing || !e.started {
+		return false
+	}
 	if e.count.Add(1) > int64(e.cfg.MaxConns) {
 		e.dismiss()
 		return false
@@ -239,6 +249,7 @@ func (e *engine) adopt(tcp *net.TCPConn, early []byte, subprotocol string, h con
 	}
 	c := newConn(e, nc, subprotocol, h)
 	nc.SetSession(c)
+	e.entered.Add(1)
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	if e.closing || !e.started {
@@ -259,4 +270,9 @@ func (e *engine) adopt(tcp *net.TCPConn, early []byte, subprotocol string, h con
 	return c, nil
 }
 
-func connOf(nc *nbio.Conn) *conn { return nc.Session().(*conn) }
+// sinkOf is what stands behind a connection. The load pairs with the addition in adopt: the way from there to a poller leads through
+// epoll and through code of nbio that is hidden from the race detector, so the two need a synchronisation that is Go's own.
+func (e *engine) sinkOf(nc *nbio.Conn) sink {
+	e.entered.Load()
+	return nc.Session().(sink)
+}

@@ -30,7 +30,7 @@ const (
 func (e *engine) upgrade(w http.ResponseWriter, r *http.Request, subprotocols []string, h connHandler) (*conn, error) {
 	accept, protocol, p := e.checkHandshake(r, subprotocols)
 	if p == nil && !e.admit() {
-		p = refuse(codeOverloaded, "too many connections")
+		p = refuse(codeOverloaded, "no more connections at the moment")
 	}
 	if p != nil {
 		e.refuseHandshake(w, p)
