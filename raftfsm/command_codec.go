@@ -1,5 +1,12 @@
 package raftfsm
 
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
 // commandKind is the byte that names a command in an entry.
 type commandKind byte
 
@@ -22,3 +29,104 @@ func (ClaimPair) kind() commandKind     { return kindClaimPair }
 func (PutUserChat) kind() commandKind   { return kindPutUserChat }
 func (AckOutbox) kind() commandKind     { return kindAckOutbox }
 func (Expire) kind() commandKind        { return kindExpire }
+
+// AppendCommand appends a command as it stands in an entry: kind, length of the body, body.
+func AppendCommand(dst []byte, c Command) []byte {
+	dst = append(dst, byte(c.kind()))
+	at := len(dst)
+	dst = append(dst, 0, 0, 0) // room for a length of up to 2 MiB, the longest uvarint a command needs
+	dst = appendBody(dst, c)
+	size := len(dst) - at - 3
+	if size >= 1<<21 {
+		panic(fmt.Sprintf("BUG: a command of %d bytes", size))
+	}
+	n := binary.PutUvarint(dst[at:at+3], uint64(size))
+	if n < 3 {
+		copy(dst[at+n:], dst[at+3:])
+		dst = dst[:len(dst)-(3-n)]
+	}
+	return dst
+}
+
+func appendBody(dst []byte, c Command) []byte {
+	switch c := c.(type) {
+	case CreateChat:
+		dst = appendString(dst, c.ChatID)
+		dst = appendString(dst, string(c.Type))
+		dst = appendString(dst, c.Name)
+		dst = appendString(dst, c.CreatorID)
+		dst = appendStrings(dst, c.Members)
+		return appendBool(dst, c.HistoryFromStart)
+	case ChangeMembers:
+		dst = appendString(dst, c.ChatID)
+		dst = appendString(dst, c.By)
+		dst = appendStrings(dst, c.Add)
+		return appendStrings(dst, c.Remove)
+	case Append:
+		dst = appendString(dst, c.ChatID)
+		dst = appendString(dst, c.SenderID)
+		dst = appendString(dst, c.ClientMessageID)
+		dst = appendString(dst, c.Text)
+		dst = binary.AppendUvarint(dst, uint64(c.Seen))
+		return appendString(dst, c.Trace)
+	case Receipt:
+		dst = appendString(dst, c.ChatID)
+		dst = appendString(dst, c.UserID)
+		dst = binary.AppendUvarint(dst, uint64(c.Delivered))
+		return binary.AppendUvarint(dst, uint64(c.Read))
+	case ClaimPair:
+		dst = appendString(dst, c.UserID)
+		dst = appendString(dst, c.OtherID)
+		dst = appendString(dst, c.ChatID)
+		return appendString(dst, c.Replaces)
+	case PutUserChat:
+		dst = appendString(dst, c.UserID)
+		dst = appendBool(dst, c.Present)
+		dst = appendString(dst, c.Chat.ChatID)
+		dst = appendString(dst, string(c.Chat.Type))
+		dst = appendString(dst, c.Chat.Name)
+		return binary.AppendUvarint(dst, c.Chat.Version)
+	case AckOutbox:
+		return binary.AppendUvarint(dst, c.Through)
+	case Expire:
+		dst = binary.AppendUvarint(dst, uint64(c.FeedBefore))
+		dst = binary.AppendUvarint(dst, uint64(c.DedupBefore))
+		return binary.AppendUvarint(dst, uint64(c.Max))
+	}
+	panic(fmt.Sprintf("BUG: unknown command %T", c))
+}
+
+// decodeBody is the inverse of appendBody.
+func decodeBody(kind commandKind, body []byte) (Command, error) {
+	d := decoder{rest: body}
+	var c Command
+	switch kind {
+	case kindCreateChat:
+		c = CreateChat{
+			ChatID: d.string(), Type: wire.ChatType(d.string()), Name: d.string(), CreatorID: d.string(),
+			Members: d.strings(), HistoryFromStart: d.bool(),
+		}
+	case kindChangeMembers:
+		c = ChangeMembers{ChatID: d.string(), By: d.string(), Add: d.strings(), Remove: d.strings()}
+	case kindAppend:
+		c = Append{
+			ChatID: d.string(), SenderID: d.string(), ClientMessageID: d.string(), Text: d.string(),
+			Seen: wire.Lamport(d.uvarint()), Trace: d.string(),
+		}
+	case kindReceipt:
+		c = Receipt{ChatID: d.string(), UserID: d.string(), Delivered: wire.Seq(d.uvarint()), Read: wire.Seq(d.uvarint())}
+	case kindClaimPair:
+		c = ClaimPair{UserID: d.string(), OtherID: d.string(), ChatID: d.string(), Replaces: d.string()}
+	case kindPutUserChat:
+		c = PutUserChat{UserID: d.string(), Present: d.bool(), Chat: wire.UserChat{
+			ChatID: d.string(), Type: wire.ChatType(d.string()), Name: d.string(), Version: d.uvarint(),
+		}}
+	case kindAckOutbox:
+		c = AckOutbox{Through: d.uvarint()}
+	case kindExpire:
+		c = Expire{FeedBefore: d.millis(), DedupBefore: d.millis(), Max: uint32(d.uvarint())}
+	default:
+		return nil, fmt.Errorf("unknown command kind %d", kind)
+	}
+	return c, d.end()
+}

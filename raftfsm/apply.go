@@ -1,0 +1,81 @@
+package raftfsm
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"sort"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// apply carries out one command.
+func (t *txn) apply(c Command) Result {
+	switch c := c.(type) {
+	case Append:
+		return t.append(c)
+	case Receipt:
+		return t.receipt(c)
+	case CreateChat:
+		return t.createChat(c)
+	case ChangeMembers:
+		return t.changeMembers(c)
+	case ClaimPair:
+		return t.claimPair(c)
+	case PutUserChat:
+		return t.putUserChat(c)
+	case AckOutbox:
+		return t.ackOutbox(c)
+	case Expire:
+		return t.expire(c)
+	}
+	panic(fmt.Sprintf("BUG: unknown command %T", c))
+}
+
+func (t *txn) append(c Append) Result {
+	ch := t.chat(c.ChatID)
+	if ch == nil {
+		return Result{Err: wire.ErrNoChat}
+	}
+	if !ch.has(c.SenderID) {
+		return Result{Err: wire.ErrNotMember}
+	}
+	sum := sha256.Sum256([]byte(c.Text))
+	t.key = dedupKey(t.key[:0], c.ChatID, c.SenderID, c.ClientMessageID)
+	if b, ok := t.get(t.key); ok {
+		return t.replay(b, sum[:16])
+	}
+	ch.lastSeq++
+	ch.lamport = max(ch.lamport, c.Seen) + 1
+	ch.sentAt = max(ch.sentAt, t.now)
+	t.count(ch)
+	record := dedup{seq: ch.lastSeq, sentAt: ch.sentAt, lamport: ch.lamport, hash: [16]byte(sum[:16])}
+	t.val = record.append(t.val[:0])
+	t.putSeen(t.key, t.val)
+	m := &wire.Message{
+		ChatID: c.ChatID, Seq: ch.lastSeq, SenderID: c.SenderID, ClientMessageID: c.ClientMessageID, Text: c.Text,
+		SentAt: ch.sentAt, Lamport: ch.lamport, Trace: c.Trace,
+	}
+	t.key = messageKey(t.key[:0], c.ChatID, m.Seq)
+	t.val = appendMessage(t.val[:0], m)
+	t.put(t.key, t.val)
+	t.emit(wire.Event{Kind: wire.EventMessage, ChatID: c.ChatID, Message: m, At: t.now})
+	return Result{Append: AppendResult{Seq: m.Seq, SentAt: m.SentAt, Lamport: m.Lamport}}
+}
+
+// replay answers an append whose clientMessageId was there before.
+func (t *txn) replay(record, hash []byte) Result {
+	was, err := decodeDedup(record)
+	if err != nil {
+		t.fail("dedup", err)
+	}
+	if !bytes.Equal(was.hash[:], hash) {
+		return Result{Err: fmt.Errorf("%w: the clientMessageId was used with another text", wire.ErrConflict)}
+	}
+	return Result{Append: AppendResult{Seq: was.seq, SentAt: was.sentAt, Lamport: was.lamport, Replayed: true}}
+}
+
+func (c *chat) has(userID string) bool {
+	i := sort.Search(len(c.members), func(i int) bool { return c.members[i].UserID >= userID })
+	return i < len(c.members) && c.members[i].UserID == userID
+}

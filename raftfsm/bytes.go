@@ -1,0 +1,101 @@
+package raftfsm
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// errTruncated says that a record or an entry ends in the middle of a field.
+var errTruncated = errors.New("truncated")
+
+// appendString appends a uvarint length and the bytes.
+func appendString(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+func appendStrings(dst []byte, all []string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(all)))
+	for _, s := range all {
+		dst = appendString(dst, s)
+	}
+	return dst
+}
+
+func appendBool(dst []byte, b bool) []byte {
+	if b {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+// decoder reads the fields of an entry or a record. The first failure sticks: later reads give zero values, and err
+// tells at the end.
+type decoder struct {
+	rest []byte
+	err  error
+}
+
+func (d *decoder) uvarint() uint64 {
+	if d.err != nil {
+		return 0
+	}
+	v, n := binary.Uvarint(d.rest)
+	if n <= 0 {
+		d.err = errTruncated
+		return 0
+	}
+	d.rest = d.rest[n:]
+	return v
+}
+
+func (d *decoder) millis() wire.Millis { return wire.Millis(d.uvarint()) }
+
+func (d *decoder) bytes(n uint64) []byte {
+	if d.err != nil {
+		return nil
+	}
+	if n > uint64(len(d.rest)) {
+		d.err = errTruncated
+		return nil
+	}
+	b := d.rest[:n]
+	d.rest = d.rest[n:]
+	return b
+}
+
+func (d *decoder) string() string { return string(d.bytes(d.uvarint())) }
+
+func (d *decoder) bool() bool {
+	b := d.bytes(1)
+	if d.err == nil && b[0] > 1 {
+		d.err = errors.New("a flag is neither 0 nor 1")
+	}
+	return d.err == nil && b[0] == 1
+}
+
+// strings reads a counted list; every string takes at least one byte, so that the count is bounded by what is there.
+func (d *decoder) strings() []string {
+	n := d.uvarint()
+	if n > uint64(len(d.rest)) {
+		d.err = errTruncated
+	}
+	if d.err != nil || n == 0 {
+		return nil
+	}
+	all := make([]string, 0, n)
+	for range n {
+		all = append(all, d.string())
+	}
+	return all
+}
+
+// end is the first failure, or one for bytes that are left over.
+func (d *decoder) end() error {
+	if d.err == nil && len(d.rest) > 0 {
+		d.err = errors.New("bytes left over")
+	}
+	return d.err
+}

@@ -1,0 +1,80 @@
+package raftfsm
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// maxCardBytes bounds what is read of another node's card.
+const maxCardBytes = 64 << 10
+
+// Card is what a node tells of itself on its raft port: JSON behind its length (4 bytes, big endian).
+type Card struct {
+	Node     wire.NodeID `json:"node"`
+	RaftAddr string      `json:"raftAddr"`
+	RESPAddr string      `json:"respAddr"`
+	OpsAddr  string      `json:"opsAddr"`
+	Region   string      `json:"region"`
+	Version  string      `json:"version"`
+	Groups   int         `json:"groups"`
+}
+
+func writeCard(w io.Writer, c Card) error {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("encode the card: %w", err)
+	}
+	_, err = w.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...))
+	return err
+}
+
+func readCard(r io.Reader) (Card, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return Card{}, fmt.Errorf("read the card: %w", err)
+	}
+	n := binary.BigEndian.Uint32(size[:])
+	if n > maxCardBytes {
+		return Card{}, fmt.Errorf("read the card: %d bytes are too many", n)
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return Card{}, fmt.Errorf("read the card: %w", err)
+	}
+	var c Card
+	if err := json.Unmarshal(body, &c); err != nil {
+		return Card{}, fmt.Errorf("decode the card: %w", err)
+	}
+	return c, nil
+}
+
+// FetchCard asks the node at a raft address for its card. Without a deadline in ctx it gives up after 5 s.
+func FetchCard(ctx context.Context, raftAddr string) (c Card, err error) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(muxHeaderWait)
+	}
+	dialer := net.Dialer{Deadline: deadline}
+	conn, err := dialer.DialContext(ctx, "tcp", raftAddr)
+	if err != nil {
+		return Card{}, fmt.Errorf("ask %s for its card: %w", raftAddr, err)
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+	defer stop()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return Card{}, err
+	}
+	if _, err := conn.Write(muxHeader(muxCard, 0)); err != nil {
+		return Card{}, fmt.Errorf("ask %s for its card: %w", raftAddr, err)
+	}
+	return readCard(conn)
+}

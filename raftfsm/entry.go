@@ -1,0 +1,59 @@
+package raftfsm
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// entryVersion is the first byte of every entry.
+const entryVersion = 1
+
+// AppendEntry appends an entry that holds count commands, encoded one after the other by AppendCommand. now is the
+// leader's time.
+func AppendEntry(dst []byte, now wire.Millis, count int, commands []byte) []byte {
+	dst = append(dst, entryVersion)
+	dst = binary.AppendUvarint(dst, uint64(now))
+	dst = binary.AppendUvarint(dst, uint64(count))
+	return append(dst, commands...)
+}
+
+// Entry is a decoded entry.
+type Entry struct {
+	Time     wire.Millis
+	Commands []Command
+}
+
+// DecodeEntry is the inverse of AppendEntry. It copies what it keeps.
+func DecodeEntry(b []byte) (Entry, error) {
+	if len(b) == 0 || b[0] != entryVersion {
+		return Entry{}, fmt.Errorf("entry: %w", errVersion)
+	}
+	d := decoder{rest: b[1:]}
+	e := Entry{Time: d.millis()}
+	n := d.uvarint()
+	if d.err == nil && n > uint64(len(d.rest)) {
+		d.err = errTruncated
+	}
+	if d.err != nil {
+		return Entry{}, fmt.Errorf("entry: %w", d.err)
+	}
+	e.Commands = make([]Command, 0, n)
+	for i := range n {
+		kind := d.bytes(1)
+		body := d.bytes(d.uvarint())
+		if d.err != nil {
+			return Entry{}, fmt.Errorf("entry: command %d: %w", i, d.err)
+		}
+		c, err := decodeBody(commandKind(kind[0]), body)
+		if err != nil {
+			return Entry{}, fmt.Errorf("entry: command %d: %w", i, err)
+		}
+		e.Commands = append(e.Commands, c)
+	}
+	if err := d.end(); err != nil {
+		return Entry{}, fmt.Errorf("entry: %w", err)
+	}
+	return e, nil
+}

@@ -1,0 +1,240 @@
+package raftfsm
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// ErrStoreBehindLog says that entries are missing between the state and the log: neither the log nor a snapshot on this
+// node has them. The node must come back empty, under a new id.
+var ErrStoreBehindLog = errors.New("the state is behind the log")
+
+// Group is this node's replica of one Raft group.
+type Group struct {
+	cfg       Config
+	log       *slog.Logger
+	store     *Store
+	bolt      *raftboltdb.BoltStore
+	dog       *watchdog
+	transport *raft.NetworkTransport
+	raft      *raft.Raft
+	installs  atomic.Uint64
+
+	observer     *raft.Observer
+	observations chan raft.Observation
+
+	mu      sync.Mutex
+	serving uint64        // the term in which this node leads and has caught up, or 0
+	changed chan struct{} // closed when Leader or Serving may answer otherwise; then replaced
+
+	reads   chan *readPoint
+	closing chan struct{}
+	stopped chan struct{} // closed when raft has ended
+	once    sync.Once
+	done    sync.WaitGroup
+	closed  error // of the first Close
+}
+
+// Open opens the replica in cfg.Dir, or makes it. It takes part in elections at once.
+func Open(cfg Config, mux *Mux) (*Group, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	g := &Group{
+		cfg: cfg, log: cfg.Logger, changed: make(chan struct{}), closing: make(chan struct{}), stopped: make(chan struct{}),
+		reads: make(chan *readPoint, maxWaitingReads), observations: make(chan raft.Observation, 64),
+		dog: newWatchdog(cfg.WriteDeadline, cfg.Fatal),
+	}
+	if err := g.open(mux); err != nil {
+		return nil, errors.Join(err, g.closeFiles())
+	}
+	g.observer = raft.NewObserver(g.observations, false, func(o *raft.Observation) bool {
+		switch o.Data.(type) {
+		case raft.LeaderObservation, raft.RaftState:
+			return true
+		}
+		return false
+	})
+	g.raft.RegisterObserver(g.observer)
+	for _, run := range []func(){g.follow, g.serveReads, g.size} {
+		g.done.Add(1)
+		go run()
+	}
+	return g, nil
+}
+
+func (g *Group) open(mux *Mux) error {
+	if err := os.MkdirAll(g.cfg.Dir, 0o755); err != nil {
+		return fmt.Errorf("make the group's directory: %w", err)
+	}
+	var err error
+	if g.store, err = OpenStore(filepath.Join(g.cfg.Dir, "store"), g.cfg.Store); err != nil {
+		return err
+	}
+	if g.bolt, err = openLog(g.cfg.Dir); err != nil {
+		return err
+	}
+	snapshots, err := openSnapshots(filepath.Join(g.cfg.Dir, "snapshots"), func() { g.installs.Add(1) })
+	if err != nil {
+		return err
+	}
+	if err := g.reconcile(snapshots); err != nil {
+		return err
+	}
+	return g.start(mux, snapshots)
+}
+
+// reconcile makes sure that raft can go on from the state: the log, or a snapshot, must hold what follows it.
+func (g *Group) reconcile(snapshots *snapshotStore) error {
+	all, err := snapshots.List()
+	if err != nil {
+		return err
+	}
+	applied, _ := g.store.Applied()
+	if len(all) > 0 && applied < all[0].Index {
+		_, rc, err := snapshots.Open(all[0].ID)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(restore(g.store, rc), rc.Close()); err != nil {
+			return fmt.Errorf("restore snapshot %s: %w", all[0].ID, err)
+		}
+		applied, _ = g.store.Applied()
+	}
+	first, err := g.bolt.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read the log: %w", err)
+	}
+	if first > applied+1 {
+		return fmt.Errorf("%w: the state ends at %d, the log begins at %d", ErrStoreBehindLog, applied, first)
+	}
+	return nil
+}
+
+func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
+	cached, err := raft.NewLogCache(logCacheEntries, g.bolt)
+	if err != nil {
+		return err
+	}
+	var logs raft.LogStore = guardedLog{LogStore: cached, dog: g.dog}
+	if g.cfg.WrapLogStore != nil {
+		logs = g.cfg.WrapLogStore(logs)
+	}
+	stable := guardedStable{StableStore: g.bolt, dog: g.dog}
+	l, err := mux.layer(g.cfg.Group)
+	if err != nil {
+		return err
+	}
+	options := g.cfg.raftConfig()
+	g.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Logger: options.Logger, Stream: l, MaxPool: transportPool, Timeout: transportTimeout,
+		MaxRPCsInFlight:         1, // with more, a follower that once answers with an error can be cut off for good
+		MsgpackUseNewTimeFormat: true,
+	})
+	if err := g.bootstrap(options, logs, stable, snapshots); err != nil {
+		return err
+	}
+	g.raft, err = raft.NewRaft(options, newFSM(g.store, g.cfg.Fatal), logs, stable, snapshots, g.transport)
+	if err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	return nil
+}
+
+// bootstrap writes the first configuration where there is nothing yet.
+func (g *Group) bootstrap(options *raft.Config, logs raft.LogStore, stable raft.StableStore, snapshots *snapshotStore) error {
+	exists, err := raft.HasExistingState(logs, stable, snapshots)
+	if err != nil || exists || len(g.cfg.Bootstrap) == 0 {
+		return err
+	}
+	var first raft.Configuration
+	for _, p := range g.cfg.Bootstrap {
+		first.Servers = append(first.Servers, raft.Server{
+			Suffrage: raft.Voter, ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.RaftAddr),
+		})
+	}
+	if err := raft.BootstrapCluster(options, logs, stable, snapshots, g.transport, first); err != nil {
+		return fmt.Errorf("write the first configuration: %w", err)
+	}
+	return nil
+}
+
+// Store gives the reads of this replica.
+func (g *Group) Store() *Store { return g.store }
+
+// Close leaves the group and closes the files. It waits for the goroutines, for raft's up to 10 s.
+func (g *Group) Close() error {
+	g.once.Do(func() {
+		close(g.closing)
+		g.raft.DeregisterObserver(g.observer)
+		stopped := g.raft.Shutdown()
+		ended := make(chan error, 1)
+		go func() { ended <- stopped.Error() }() // ends with raft; the process may be on its way out before
+		g.dog.close()
+		var err error
+		select {
+		case err = <-ended:
+		case <-time.After(shutdownWait):
+			err = fmt.Errorf("group %d: raft has not ended in %s", g.cfg.Group, shutdownWait)
+		}
+		close(g.stopped)
+		g.done.Wait()
+		g.closed = errors.Join(err, g.closeFiles())
+	})
+	return g.closed
+}
+
+// closeFiles closes whatever is open.
+func (g *Group) closeFiles() error {
+	var errs []error
+	if g.transport != nil {
+		errs = append(errs, g.transport.Close())
+	}
+	if g.bolt != nil {
+		errs = append(errs, g.bolt.Close())
+	}
+	if g.store != nil {
+		errs = append(errs, g.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// size keeps the log behind snapshots within its bytes: raft counts entries, and they may hold 100 bytes or 256 KiB.
+func (g *Group) size() {
+	defer g.done.Done()
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-g.closing:
+			return
+		}
+		keep, err := trailing(g.bolt, g.cfg.TrailingBytes)
+		if err == nil {
+			reload := g.raft.ReloadableConfig()
+			if reload.TrailingLogs == keep {
+				continue
+			}
+			reload.TrailingLogs = keep
+			err = g.raft.ReloadConfig(reload)
+		}
+		if err != nil {
+			g.log.Warn("size the log", "err", err)
+		}
+	}
+}
+
+var _ = wire.ErrUnknown

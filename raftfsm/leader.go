@@ -1,0 +1,141 @@
+package raftfsm
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// leaderPoll is how often leadership is looked at without being told: an observation that found no room was dropped.
+const leaderPoll = time.Second
+
+// Leader gives who leads the group as far as this node knows.
+func (g *Group) Leader() (Peer, bool) {
+	addr, id := g.raft.LeaderWithID()
+	return Peer{ID: wire.NodeID(id), RaftAddr: string(addr)}, id != ""
+}
+
+// Serving reports whether this node leads and its state holds everything that earlier leaders acknowledged.
+func (g *Group) Serving() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.serving != 0
+}
+
+// LeaderChanged gives a channel that closes when Leader or Serving may answer otherwise than now.
+func (g *Group) LeaderChanged() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.changed
+}
+
+// serve sets the term in which this node serves, 0 for none, and wakes those who wait for a change.
+func (g *Group) serve(term uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.serving = term
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// follow watches leadership. A new leader serves only after a barrier: raft says Leader before the state has caught up.
+func (g *Group) follow() {
+	defer g.done.Done()
+	poll := time.NewTicker(leaderPoll)
+	defer poll.Stop()
+	var ready chan error // of the barrier under way
+	var term uint64      // that it is for
+	was, _ := g.Leader()
+	for {
+		if leads := g.raft.State() == raft.Leader; !leads || term != g.raft.CurrentTerm() {
+			if term != 0 {
+				term, ready = 0, nil
+				g.serve(0)
+			}
+			if leads {
+				term = g.raft.CurrentTerm()
+				ready = g.barrier()
+			}
+		}
+		if now, _ := g.Leader(); now != was {
+			was = now
+			g.serve(g.servingTerm())
+		}
+		select {
+		case err := <-ready:
+			ready = nil
+			if err == nil && g.raft.State() == raft.Leader && g.raft.CurrentTerm() == term {
+				g.serve(term)
+			} else {
+				term = 0 // look again
+			}
+		case <-g.observations:
+		case <-poll.C:
+		case <-g.closing:
+			g.serve(0)
+			return
+		}
+	}
+}
+
+func (g *Group) servingTerm() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.serving
+}
+
+// barrier gives a channel that tells when everything before now is applied.
+func (g *Group) barrier() chan error {
+	future := g.raft.Barrier(0)
+	ready := make(chan error, 1)
+	go func() { ready <- future.Error() }() // raft answers all futures when it shuts down
+	return ready
+}
+
+// Transfer hands leadership to another node, "" for any. It returns when raft has let go of it.
+func (g *Group) Transfer(ctx context.Context, to wire.NodeID) error {
+	var future raft.Future
+	if to == "" {
+		future = g.raft.LeadershipTransfer()
+	} else {
+		addr := g.addrOf(to)
+		if addr == "" {
+			return fmt.Errorf("%w: node %s holds no replica of group %d", wire.ErrBadRequest, to, g.cfg.Group)
+		}
+		future = g.raft.LeadershipTransferToServer(raft.ServerID(to), addr)
+	}
+	return g.await(ctx, future, "transfer leadership")
+}
+
+// Snapshot takes a snapshot now.
+func (g *Group) Snapshot(ctx context.Context) error {
+	return g.await(ctx, g.raft.Snapshot(), "take a snapshot")
+}
+
+// await waits for a future until ctx ends.
+func (g *Group) await(ctx context.Context, future raft.Future, what string) error {
+	ended := make(chan error, 1)
+	go func() { ended <- future.Error() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			return fmt.Errorf("%s: %w: %w", what, wire.ErrTryAgain, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+}
+
+func (g *Group) addrOf(id wire.NodeID) raft.ServerAddress {
+	for _, s := range g.configuration() {
+		if s.ID == raft.ServerID(id) {
+			return s.Address
+		}
+	}
+	return ""
+}

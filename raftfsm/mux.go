@@ -1,0 +1,246 @@
+package raftfsm
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// Every connection to a Mux begins with a header: magic, version, kind, group id (4 bytes, big endian).
+const (
+	muxMagic      = "QRT"
+	muxVersion    = 1
+	muxHeaderSize = len(muxMagic) + 2 + 4
+
+	muxRaft byte = 1 // raft's own protocol of the group follows, for as long as the connection lives
+	muxCard byte = 2 // the node answers with its Card and closes
+
+	muxHeaderWait  = 5 * time.Second // for a peer to send its header
+	muxConnections = 4096            // at one time
+	muxBacklog     = 16              // accepted connections that one group has not taken yet
+)
+
+// errMuxClosed ends the Accept of a group's layer.
+var errMuxClosed = errors.New("raft port closed")
+
+// Mux is the one port that all groups of a node share.
+type Mux struct {
+	ln   net.Listener
+	card func() Card
+	log  *slog.Logger
+
+	mu     sync.Mutex
+	groups map[wire.GroupID]*layer
+	conns  map[net.Conn]struct{} // those accepted, until they are closed
+	closed bool
+	done   sync.WaitGroup
+}
+
+// ListenMux opens the port. card gives what the node tells of itself.
+func ListenMux(addr string, card func() Card, log *slog.Logger) (*Mux, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("open the raft port: %w", err)
+	}
+	m := &Mux{ln: ln, card: card, log: log, groups: map[wire.GroupID]*layer{}, conns: map[net.Conn]struct{}{}}
+	m.done.Add(1)
+	go m.accept()
+	return m, nil
+}
+
+// Addr is the host:port that is listened on.
+func (m *Mux) Addr() string { return m.ln.Addr().String() }
+
+// Close closes the port and every connection that came through it, and waits for its goroutines. Groups are closed
+// before.
+func (m *Mux) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	err := m.ln.Close()
+	for c := range m.conns {
+		_ = c.Close()
+	}
+	m.mu.Unlock()
+	m.done.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (m *Mux) accept() {
+	defer m.done.Done()
+	for {
+		c, err := m.ln.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			m.log.Warn("accept on the raft port", "err", err)
+			time.Sleep(50 * time.Millisecond) // out of files, perhaps: let some go
+			continue
+		}
+		if !m.keep(c) {
+			_ = c.Close()
+			continue
+		}
+		m.done.Add(1)
+		go func() {
+			defer m.done.Done()
+			m.welcome(&muxConn{Conn: c, mux: m})
+		}()
+	}
+}
+
+// keep counts a connection in; it is false over the limit and at the end.
+func (m *Mux) keep(c net.Conn) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed || len(m.conns) >= muxConnections {
+		return false
+	}
+	m.conns[c] = struct{}{}
+	return true
+}
+
+// muxConn counts itself out when it is closed.
+type muxConn struct {
+	net.Conn
+	mux *Mux
+}
+
+// Close closes the connection.
+func (c *muxConn) Close() error {
+	c.mux.mu.Lock()
+	delete(c.mux.conns, c.Conn)
+	c.mux.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// welcome reads the header, in a goroutine of its own so that a silent peer holds up nobody, and hands the connection on.
+func (m *Mux) welcome(c net.Conn) {
+	_ = c.SetDeadline(time.Now().Add(muxHeaderWait))
+	var header [muxHeaderSize]byte
+	if _, err := io.ReadFull(c, header[:]); err != nil ||
+		string(header[:3]) != muxMagic || header[3] != muxVersion {
+		_ = c.Close()
+		return
+	}
+	switch header[4] {
+	case muxCard:
+		if err := writeCard(c, m.card()); err != nil {
+			m.log.Debug("tell the node's card", "err", err)
+		}
+	case muxRaft:
+		_ = c.SetDeadline(time.Time{})
+		m.mu.Lock()
+		l := m.groups[wire.GroupID(binary.BigEndian.Uint32(header[5:]))]
+		m.mu.Unlock()
+		if l != nil && l.offer(c) {
+			return
+		}
+	}
+	_ = c.Close()
+}
+
+func muxHeader(kind byte, group wire.GroupID) []byte {
+	return binary.BigEndian.AppendUint32(append([]byte(muxMagic), muxVersion, kind), uint32(group))
+}
+
+// dialMux opens a connection to a node's raft port and sends its header.
+func dialMux(addr string, timeout time.Duration, kind byte, group wire.GroupID) (net.Conn, error) {
+	c, err := net.DialTimeout("tcp", addr, timeout)
+	if err != nil {
+		return nil, err
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(timeout))
+	if _, err := c.Write(muxHeader(kind, group)); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	_ = c.SetWriteDeadline(time.Time{})
+	return c, nil
+}
+
+// layer is one group's share of the port: what raft's network transport listens and dials on.
+type layer struct {
+	mux      *Mux
+	group    wire.GroupID
+	incoming chan net.Conn
+	closed   chan struct{}
+	once     sync.Once
+}
+
+var _ raft.StreamLayer = (*layer)(nil)
+
+// layer registers a group.
+func (m *Mux) layer(group wire.GroupID) (*layer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, taken := m.groups[group]; taken {
+		return nil, fmt.Errorf("group %d is already open on this node", group)
+	}
+	l := &layer{mux: m, group: group, incoming: make(chan net.Conn, muxBacklog), closed: make(chan struct{})}
+	m.groups[group] = l
+	return l, nil
+}
+
+// offer hands a connection to the group; it is false where it does not take more.
+func (l *layer) offer(c net.Conn) bool {
+	select {
+	case <-l.closed:
+		return false
+	default:
+	}
+	select {
+	case l.incoming <- c:
+		return true
+	default:
+		return false
+	}
+}
+
+// Accept waits for the next connection of the group.
+func (l *layer) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.incoming:
+		return c, nil
+	case <-l.closed:
+		return nil, errMuxClosed
+	}
+}
+
+// Close takes the group off the port.
+func (l *layer) Close() error {
+	l.once.Do(func() {
+		l.mux.mu.Lock()
+		delete(l.mux.groups, l.group)
+		l.mux.mu.Unlock()
+		close(l.closed)
+		for {
+			select {
+			case c := <-l.incoming:
+				_ = c.Close()
+			default:
+				return
+			}
+		}
+	})
+	return nil
+}
+
+// Addr is the port's.
+func (l *layer) Addr() net.Addr { return l.mux.ln.Addr() }
+
+// Dial opens a connection to the same group on another node.
+func (l *layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return dialMux(string(addr), timeout, muxRaft, l.group)
+}

@@ -1,0 +1,122 @@
+package raftfsm
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// Peer is one node of a group.
+type Peer struct {
+	ID       wire.NodeID
+	RaftAddr string // host:port of its Mux
+}
+
+// Timing is how fast a group notices that its leader is gone. Zero fields take their defaults, which were measured on
+// two cores: shorter ones elect without need when the CPU is squeezed.
+type Timing struct {
+	Heartbeat time.Duration // silence of the leader after which a follower stands for election; default 300 ms
+	Election  time.Duration // that a candidate waits for votes; default 300 ms
+	Lease     time.Duration // without a majority after which a leader steps down; default 200 ms
+	Commit    time.Duration // at most, until followers learn of the last commit; default 20 ms
+}
+
+// Config says how a group runs. Node, Dir and Bootstrap must be set.
+type Config struct {
+	Node      wire.NodeID
+	Group     wire.GroupID
+	Dir       string
+	Bootstrap []Peer // the first voters, the same list on each of them; looked at only while Dir is empty
+
+	Timing          Timing
+	SnapshotEntries uint64        // entries between two snapshots; default 16384
+	TrailingBytes   uint64        // of log kept behind a snapshot, for followers that are late; default 64 MiB
+	WriteDeadline   time.Duration // for a write of log, term or vote; default 10 s
+	Store           StoreConfig
+
+	Fatal  func(error) // told once of a storage failure; the default logs it and ends the process
+	Logger *slog.Logger
+
+	// WrapLogStore puts faults between raft and the log; for tests.
+	WrapLogStore func(raft.LogStore) raft.LogStore
+}
+
+// Exit is the status with which the process ends after a storage failure.
+const Exit = 70
+
+const (
+	maxAppendEntries = 64               // entries in one message to a follower: each may hold 256 KiB
+	logCacheEntries  = 512              // newest entries kept in memory, for followers
+	minTrailingLogs  = 64               // entries kept behind a snapshot, however large they are
+	maxTrailingLogs  = 10_240           // and however small
+	transportTimeout = 10 * time.Second // for one message to a follower
+	transportPool    = 3                // connections to each of the others that are kept
+	shutdownWait     = 10 * time.Second // for raft to end
+)
+
+func (c Config) withDefaults() Config {
+	orDefault(&c.Timing.Heartbeat, 300*time.Millisecond)
+	orDefault(&c.Timing.Election, 300*time.Millisecond)
+	orDefault(&c.Timing.Lease, 200*time.Millisecond)
+	orDefault(&c.Timing.Commit, 20*time.Millisecond)
+	orDefault(&c.SnapshotEntries, 16_384)
+	orDefault(&c.TrailingBytes, 64<<20)
+	orDefault(&c.WriteDeadline, 10*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Fatal == nil {
+		log := c.Logger
+		c.Fatal = func(err error) {
+			log.Error("FATAL: the process ends", "err", err)
+			os.Exit(Exit)
+		}
+	}
+	return c
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c Config) check() error {
+	if c.Node == "" || c.Dir == "" {
+		return fmt.Errorf("group %d: Node and Dir must be set", c.Group)
+	}
+	if c.Timing.Lease > c.Timing.Heartbeat {
+		return fmt.Errorf("group %d: the lease (%s) must not outlast the heartbeat timeout (%s)", c.Group, c.Timing.Lease,
+			c.Timing.Heartbeat)
+	}
+	return nil
+}
+
+// raftConfig sets every option of raft. DESIGN.md gives the reason for each.
+func (c Config) raftConfig() *raft.Config {
+	return &raft.Config{
+		ProtocolVersion:          raft.ProtocolVersionMax,
+		LocalID:                  raft.ServerID(c.Node),
+		HeartbeatTimeout:         c.Timing.Heartbeat,
+		ElectionTimeout:          c.Timing.Election,
+		LeaderLeaseTimeout:       c.Timing.Lease,
+		CommitTimeout:            c.Timing.Commit,
+		MaxAppendEntries:         maxAppendEntries,
+		BatchApplyCh:             true,
+		ShutdownOnRemove:         false,
+		TrailingLogs:             maxTrailingLogs,
+		SnapshotInterval:         10 * time.Second,
+		SnapshotThreshold:        c.SnapshotEntries,
+		NoSnapshotRestoreOnStart: true,
+		PreVoteDisabled:          false,
+		NoLegacyTelemetry:        true,
+		LogLevel:                 "WARN",
+		Logger:                   newRaftLogger(c.Logger),
+	}
+}

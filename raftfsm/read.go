@@ -1,0 +1,71 @@
+package raftfsm
+
+import (
+	"context"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// maxWaitingReads bounds the reads that wait for a read point; one more is told wire.ErrBusy.
+const maxWaitingReads = 8192
+
+// readPoint is one read that waits for the proof that this node still leads.
+type readPoint struct{ done chan error }
+
+// ReadBarrier returns when a read of Store sees everything that was acknowledged before the call. One round to a
+// majority serves all who wait for it. wire.ErrTryAgain says that this node does not serve the group.
+func (g *Group) ReadBarrier(ctx context.Context) error {
+	if !g.Serving() {
+		return wire.ErrTryAgain
+	}
+	p := &readPoint{done: make(chan error, 1)}
+	select {
+	case g.reads <- p:
+	default:
+		return wire.ErrBusy
+	}
+	select {
+	case err := <-p.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-g.closing:
+		return wire.ErrTryAgain
+	}
+}
+
+// serveReads proves leadership for the reads that wait, all of them at once: those that come while one round runs are
+// served by the next.
+func (g *Group) serveReads() {
+	defer g.done.Done()
+	var batch []*readPoint
+	for {
+		select {
+		case p := <-g.reads:
+			batch = append(batch[:0], p)
+		case <-g.closing:
+			return
+		}
+		for more := true; more; {
+			select {
+			case p := <-g.reads:
+				batch = append(batch, p)
+			default:
+				more = false
+			}
+		}
+		err := g.verify()
+		for _, p := range batch {
+			p.done <- err
+		}
+	}
+}
+
+// verify proves that this node leads, in one and the same term from before the proof to after it.
+func (g *Group) verify() error {
+	term := g.servingTerm()
+	if term == 0 || g.raft.VerifyLeader().Error() != nil || g.servingTerm() != term {
+		return wire.ErrTryAgain
+	}
+	return nil
+}
