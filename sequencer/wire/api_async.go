@@ -1,0 +1,41 @@
+package wire
+
+import "time"
+
+// The calls below never wait. Each calls done exactly once, with what the call of the same name without Async returns:
+// before it returns where the request is refused at once, else on a goroutine of the client, where done must not block.
+// timeout bounds the whole of it, retries included.
+
+// AppendAsync is Append that does not wait.
+func (c *Client) AppendAsync(timeout time.Duration, q AppendRequest, done func(AppendAck, error)) {
+	submit(c, timeout, q.ChatID, decodeAck, done, q.args()...)
+}
+
+// GetChatAsync is GetChat that does not wait.
+func (c *Client) GetChatAsync(timeout time.Duration, chatID, forUser string, done func(*ChatView, error)) {
+	submit(c, timeout, chatID, decodeChat, done, getChatArgs(chatID, forUser)...)
+}
+
+// RangeAsync is Range that does not wait.
+func (c *Client) RangeAsync(timeout time.Duration, q RangeRequest, done func(Page, error)) {
+	submit(c, timeout, q.ChatID, decodePage, done, q.args()...)
+}
+
+// HeadAsync is Heads of one chat that does not wait.
+func (c *Client) HeadAsync(timeout time.Duration, chatID, forUser string, done func(Head, error)) {
+	submit(c, timeout, chatID, decodeHead(chatID), done, appendFor([]string{"CHAT.HEAD", chatID}, forUser)...)
+}
+
+// ReceiptAsync is Receipt that does not wait.
+func (c *Client) ReceiptAsync(timeout time.Duration, chatID string, marks []Mark, done func([]MarkResult, error)) {
+	if len(marks) == 0 {
+		done(nil, nil)
+		return
+	}
+	submit(c, timeout, chatID, decodeMarks(marks), done, receiptArgs(chatID, marks)...)
+}
+
+// UserChatsAsync is UserChats that does not wait.
+func (c *Client) UserChatsAsync(timeout time.Duration, userID, after string, count int, done func(UserChatsPage, error)) {
+	submit(c, timeout, userID, decodeUserChats, done, userChatsArgs(userID, after, count)...)
+}
