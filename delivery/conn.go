@@ -15,9 +15,6 @@ import (
 // It has no goroutine, no timer and no buffer while it is idle. Locks are taken in this order: cb, whatever the handler locks, mu,
 // then wheel.mu; and nbio's own lock, then resumer.mu. No method waits for cb.
 type conn struct {
-	// session is for the handler's use; the engine does not touch it.
-	session any
-
 	e     *engine
 	nc    *nbio.Conn
 	fd    int32 // valid only under nc's lock while nc is open

@@ -89,7 +89,7 @@ func TestConn_AskDrained(t *testing.T) {
 
 func TestConn_ClientThatNeverReads(t *testing.T) {
 	const bound = 128 << 10
-	rig := newEngineRig(t, engineConfig{OutboxBytes: bound, StallTimeout: 200 * time.Millisecond, CloseTimeout: 200 * time.Millisecond})
+	rig := newEngineRig(t, engineConfig{OutboxBytes: bound, StallTimeout: time.Second, CloseTimeout: 200 * time.Millisecond})
 	const clients = 40
 	probes := make([]*probe, clients)
 	for i := range probes {

@@ -24,7 +24,15 @@ type engineRig struct {
 	addr   string
 	probes chan *probe // one for each upgraded connection
 	onText func(c *conn, payload []byte)
+	bare   bool // connections get a handler that echoes and remembers nothing
 }
+
+// bareEcho is the smallest handler there is.
+type bareEcho struct{}
+
+func (bareEcho) onText(c *conn, payload []byte) { echo(c, payload) }
+func (bareEcho) onDrained(*conn)                {}
+func (bareEcho) onClose(*conn, int)             {}
 
 // probe is a handler that tells what happens to it.
 type probe struct {
@@ -73,6 +81,10 @@ func newEngineRig(t testing.TB, cfg engineConfig) *engineRig {
 }
 
 func (rig *engineRig) serve(w http.ResponseWriter, r *http.Request) {
+	if rig.bare {
+		_, _ = rig.e.upgrade(w, r, nil, bareEcho{}) // the client sees an error too
+		return
+	}
 	p := &probe{rig: rig, drained: make(chan struct{}, 100), closed: make(chan int, 2)}
 	c, err := rig.e.upgrade(w, r, []string{"quorate.v1", "other"}, p)
 	if err != nil {

@@ -13,7 +13,9 @@ func FuzzParser(f *testing.F) {
 	seeds := [][]byte{
 		nil, text("hello"), join(textStart("a"), ping("b"), more("κ"), end("c"), text("d")), closeCode(1000, "bye"), closing(3),
 		text("\xed\xa0\x80"), join(textStart("\xf0\x90"), end("\x80\x80")), AppendText(nil, []byte("unmasked")),
-		{0x81, 0xFF, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4}, {0x81, 0xFE, 0, 5, 1, 2, 3, 4}, {0xC1, 0x80, 0, 0, 0, 0},
+		{0x81, 0xFF, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4},
+		{0x81, 0xFE, 0, 5, 1, 2, 3, 4},
+		{0xC1, 0x80, 0, 0, 0, 0},
 		join(text(strings.Repeat("x", 300)), pong(""), text("")), clientFrame(fin|byte(OpBinary), []byte{1}),
 	}
 	for i, s := range seeds {

@@ -157,7 +157,8 @@ func TestParser_ReservedBitsAndOpcodes(t *testing.T) {
 		for _, op := range []Opcode{OpText, OpPing, OpClose} {
 			cases = append(cases, parserCase{
 				fmt.Sprintf("rsv %02x opcode %d", bits, op),
-				join(text("before"), clientFrame(fin|bits|byte(op), []byte("x")), text("after")), outcome{"text before", "fail 1002"},
+				join(text("before"), clientFrame(fin|bits|byte(op), []byte("x")), text("after")),
+				outcome{"text before", "fail 1002"},
 			})
 		}
 	}
@@ -176,8 +177,10 @@ func TestParser_Fragments(t *testing.T) {
 		{"empty ones", join(textStart(""), more(""), end("")), outcome{"text "}},
 		{"empty around one", join(textStart(""), more("middle"), end("")), outcome{"text middle"}},
 		{"ping inside", join(textStart("ab"), ping("p"), end("cd")), outcome{"ping p", "text abcd"}},
-		{"pings and a pong inside", join(textStart("a"), ping("1"), more("b"), pong("2"), ping("3"), end("c")),
-			outcome{"ping 1", "pong 2", "ping 3", "text abc"}},
+		{
+			"pings and a pong inside", join(textStart("a"), ping("1"), more("b"), pong("2"), ping("3"), end("c")),
+			outcome{"ping 1", "pong 2", "ping 3", "text abc"},
+		},
 		{"two messages", join(textStart("a"), end("b"), textStart("c"), end("d")), outcome{"text ab", "text cd"}},
 		{"close inside", join(textStart("a"), closeCode(1000, "")), outcome{"close 1000 "}},
 		{"continuation first", more("x"), outcome{"fail 1002"}},

@@ -72,7 +72,8 @@ func TestParser_Lengths(t *testing.T) {
 		{"2^64-1", head(0x81, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF), outcome{"fail 1009"}},
 		{
 			"fragments over the limit together",
-			join(textStart(strings.Repeat("a", testMax-1)), more("b"), head(0x80, 0x81)), outcome{"fail 1009"},
+			join(textStart(strings.Repeat("a", testMax-1)), more("b"), head(0x80, 0x81)),
+			outcome{"fail 1009"},
 		},
 		{"the limit is per message", join(text(strings.Repeat("a", 40000)), text(strings.Repeat("b", 40000))), outcome{
 			"text " + strings.Repeat("a", 40000), "text " + strings.Repeat("b", 40000),
