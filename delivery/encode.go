@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"bytes"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -96,25 +98,41 @@ func appendMessage(dst []byte, m *wire.Message) []byte {
 	return appendText(dst, "clientMessageId", m.ClientMessageID)
 }
 
-// dropComma appends the members in rest, which begin with a comma, to an opened object.
-func dropComma(dst, rest []byte) []byte { return append(dst, rest[1:]...) }
-
-// appendPage appends `"messages":[…],"nextCursor":…`; next 0 is null.
-func appendPage(dst []byte, messages []wire.Message, next wire.Seq) []byte {
-	dst = append(dst, `"messages":[`...)
-	var scratch []byte
-	for i := range messages {
-		m := &messages[i]
-		if i > 0 {
-			dst = append(dst, ',')
+// appendPage appends `"messages":[…],"nextCursor":…`. A page that grows over most bytes ends early, with the messages
+// nearest to where the client asked, and never without one.
+func appendPage(dst []byte, p wire.Page, before bool, most int) []byte {
+	objects, size := make([][]byte, 0, len(p.Messages)), 0
+	for i := range p.Messages {
+		at := i
+		if before {
+			at = len(p.Messages) - 1 - i
 		}
-		scratch = appendMessage(scratch[:0], m)
-		scratch = appendTime(scratch, "deliveredAt", m.DeliveredAt)
-		scratch = appendTime(scratch, "readAt", m.ReadAt)
-		dst = append(dropComma(append(dst, '{'), scratch), '}')
+		object := encodeHistoric(&p.Messages[at])
+		if size += len(object); size > most && i > 0 {
+			p.Next = p.Messages[at].Seq
+			if before {
+				p.Next++
+			}
+			break
+		}
+		objects = append(objects, object)
 	}
+	if before {
+		slices.Reverse(objects)
+	}
+	dst = append(dst, `"messages":[`...)
+	dst = append(dst, bytes.Join(objects, []byte{','})...)
 	dst = append(dst, `],"nextCursor":`...)
-	return appendSeqOrNull(dst, next)
+	return appendSeqOrNull(dst, p.Next)
+}
+
+// encodeHistoric encodes a message as history shows it, with the times at which the others had it.
+func encodeHistoric(m *wire.Message) []byte {
+	dst := append(make([]byte, 0, 400+len(m.Text)), '{')
+	dst = appendMessage(dst, m)
+	dst = slices.Delete(dst, 1, 2) // the first comma
+	dst = appendTime(dst, "deliveredAt", m.DeliveredAt)
+	return append(appendTime(dst, "readAt", m.ReadAt), '}')
 }
 
 func appendSeqOrNull(dst []byte, seq wire.Seq) []byte {

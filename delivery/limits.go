@@ -28,9 +28,10 @@ type Limits struct {
 	SessionRequests    int           // requests of one WebSocket that wait for the sequencer; default 256
 	SessionChats       int           // chats of one user; default 10,000
 	HelloCursors       int           // chats named in one hello; default 2,000
-	Loading            int           // sessions that read their chats after hello at the same time; default 256
+	Loading            int           // sessions that read their chats after hello at the same time; default 32
 	LoadQueue          int           // sessions that wait for that; default 16,384
 	PageMessages       int           // messages in one page of catch-up; default 200
+	PageBytes          int           // of JSON in one page of history, which then ends early; default 256 KiB
 	CachedMembers      int           // members of all chats in the member cache; default 1,000,000
 	ParkedEvents       int           // feed events of one chat that wait for its members; default 256
 	FeedEvents         int           // events in one read of the feed; default 1,024
@@ -60,9 +61,10 @@ func (l Limits) withDefaults() Limits {
 	def(&l.SessionRequests, 256)
 	def(&l.SessionChats, 10_000)
 	def(&l.HelloCursors, 2_000)
-	def(&l.Loading, 256)
+	def(&l.Loading, 32)
 	def(&l.LoadQueue, 16_384)
 	def(&l.PageMessages, 200)
+	def(&l.PageBytes, 256<<10)
 	def(&l.CachedMembers, 1_000_000)
 	def(&l.ParkedEvents, 256)
 	def(&l.FeedEvents, 1024)

@@ -1,0 +1,227 @@
+// Package delivery is the edge of Quorate: it holds the clients' connections, speaks REST and WebSocket to them, and RESP to
+// the sequencers. Nothing in it has to survive; a client that loses its edge resumes on any other. DESIGN.md in this
+// directory tells how the parts work together.
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// Config says what an edge is. Addr and Sequencers are required, and JWTSecret unless NoAuth is set.
+type Config struct {
+	Addr        string   // host:port to listen on; port 0 picks a free one
+	Sequencers  []string // host:port of RESP servers; one that answers is enough to find the others
+	Password    string   // for AUTH at the sequencers, "" for none
+	JWTSecret   []byte   // HS256 key of the tokens that clients show
+	NoAuth      bool     // also accept "user:NAME" as a token; only where Addr is a loopback address
+	Region      string   // where this edge is, for logs
+	OriginAllow []string // "https://host[:port]" from which browsers may connect, or "*"; empty: only the host they asked
+	Limits      Limits
+	Logger      *slog.Logger     // default slog.Default()
+	Clock       func() time.Time // for tokens and rates; default time.Now
+}
+
+func (c Config) check() error {
+	switch {
+	case len(c.Sequencers) == 0:
+		return errors.New("delivery: no sequencer is configured")
+	case len(c.JWTSecret) == 0 && !c.NoAuth:
+		return errors.New("delivery: no key to check tokens with")
+	case c.Limits.OutboxBytes != 0 && c.Limits.OutboxBytes < 256<<10:
+		return errors.New("delivery: an outbox needs at least 256 KiB, so that every frame fits")
+	}
+	if !c.NoAuth {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return fmt.Errorf("delivery: address: %w", err)
+	}
+	ip, err := netip.ParseAddr(host)
+	if host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return fmt.Errorf("delivery: without tokens only a loopback address may be served, not %q", c.Addr)
+	}
+	return nil
+}
+
+// Server is one edge. All methods are safe for concurrent use.
+type Server struct {
+	cfg    Config
+	limits Limits
+	log    *slog.Logger
+	now    func() time.Time
+
+	seq      *wire.Client
+	auth     *authenticator
+	rates    *sendRates
+	registry *registry
+	engine   *engine
+	members  *memberCache
+	feeds    *feeds
+	loads    *loader
+	receipts *receiptWriter
+	greeter  *greeter
+
+	ln      net.Listener
+	http    *http.Server
+	drained atomic.Bool // Close has begun
+
+	stopWork     context.CancelFunc // feeds, loads and sweeps
+	stopReceipts context.CancelFunc
+	wg           sync.WaitGroup // the goroutines of this file
+
+	closing sync.Once
+	closed  chan struct{}
+	err     error // of the close
+}
+
+// Open starts an edge. It listens when Open returns; Ready tells when it has found the cluster and takes sessions.
+func Open(cfg Config) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	s := newServer(cfg)
+	if err := s.listen(); err != nil {
+		return nil, errors.Join(err, s.seq.Close())
+	}
+	if err := s.engine.start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("delivery: %w", err), s.ln.Close(), s.seq.Close())
+	}
+	work, stopWork := context.WithCancel(context.Background())
+	writing, stopReceipts := context.WithCancel(context.Background())
+	s.stopWork, s.stopReceipts = stopWork, stopReceipts
+	s.feeds.open(work)
+	s.loads.open(work)
+	s.greeter.open(work)
+	s.receipts.open(writing)
+	s.wg.Go(func() {
+		if err := s.http.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("the edge stopped listening", "err", err)
+		}
+	})
+	return s, nil
+}
+
+func newServer(cfg Config) *Server {
+	s := &Server{cfg: cfg, limits: cfg.Limits.withDefaults(), log: cfg.Logger, now: cfg.Clock, closed: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	s.log = s.log.With("part", "delivery", "region", cfg.Region)
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.seq = wire.NewClient(wire.ClientConfig{Seeds: cfg.Sequencers, Password: cfg.Password, Name: "quorate-delivery", Logger: s.log})
+	s.auth = newAuthenticator(cfg.JWTSecret, cfg.NoAuth, s.now)
+	s.rates = newSendRates(s.limits)
+	s.registry = newRegistry(s.limits.UserConnections)
+	s.members = newMemberCache(s)
+	s.members.deliver = s.deliver
+	s.feeds = newFeeds(s)
+	s.loads = newLoader(s)
+	s.receipts = newReceiptWriter(s)
+	s.greeter = newGreeter(s)
+	s.engine = newEngine(engineConfig{
+		MaxConns: s.limits.Connections, MaxFrameBytes: s.limits.FrameBytes, OutboxBytes: s.limits.OutboxBytes,
+		AllowedOrigins: cfg.OriginAllow, Logger: s.log,
+	})
+	s.http = &http.Server{
+		Handler: s, MaxHeaderBytes: s.limits.HeaderBytes, ReadHeaderTimeout: s.limits.HeaderTimeout,
+		ReadTimeout: s.limits.BodyTimeout, WriteTimeout: s.limits.WriteTimeout, IdleTimeout: s.limits.IdleTimeout,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // it tells of clients, who are many
+	}
+	return s
+}
+
+func (s *Server) listen() error {
+	ln, err := net.Listen("tcp", s.cfg.Addr)
+	if err != nil {
+		return fmt.Errorf("delivery: listen: %w", err)
+	}
+	s.ln = ln
+	return nil
+}
+
+// Addr returns the host:port that the edge listens on.
+func (s *Server) Addr() string { return s.ln.Addr().String() }
+
+// Ready waits until the edge follows every feed, so that sessions can be admitted. The error is ctx's, or tells that the edge
+// was closed.
+func (s *Server) Ready(ctx context.Context) error {
+	select {
+	case <-s.feeds.positioned:
+		return nil
+	case <-s.closed:
+		return errors.New("delivery: closed")
+	case <-ctx.Done():
+		return fmt.Errorf("delivery: wait for the cluster: %w", ctx.Err())
+	}
+}
+
+func (s *Server) draining() bool { return s.drained.Load() }
+
+// Close drains the edge: new requests are refused, those under way end, WebSockets are closed with 4000, receipts that wait
+// are written. What is left when ctx ends is cut off. It may be called again and waits for the first call.
+func (s *Server) Close(ctx context.Context) error {
+	s.closing.Do(func() {
+		defer close(s.closed)
+		s.drained.Store(true)
+		s.awaitRequests(ctx)
+		stopHTTP := make(chan error, 1)
+		go func() { stopHTTP <- s.http.Shutdown(ctx) }()
+		err := s.engine.close(ctx)
+		if httpErr := <-stopHTTP; httpErr != nil {
+			_ = s.http.Close() // cuts what Shutdown waited for in vain; its error is the one to tell
+			err = errors.Join(err, httpErr)
+		}
+		s.stopWork()
+		s.stopReceipts()
+		s.receipts.close()
+		s.feeds.close()
+		s.loads.close()
+		s.greeter.close()
+		s.wg.Wait()
+		s.err = errors.Join(err, s.seq.Close())
+	})
+	<-s.closed
+	return s.err
+}
+
+// awaitRequests gives the requests of WebSockets the time to be answered: none begins any more.
+func (s *Server) awaitRequests(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.RequestTimeout)
+	defer cancel()
+	for _, session := range s.registry.all() {
+		for session.inFlight() > 0 && pause(ctx, 5*time.Millisecond) {
+		}
+	}
+}
+
+// after runs f later, unless the edge is closing by then.
+func (s *Server) after(d time.Duration, f func()) {
+	time.AfterFunc(d, func() {
+		select {
+		case <-s.closed:
+		default:
+			f()
+		}
+	})
+}
+
+// note logs a refusal that is this server's fault. Those that are the client's, or pass by themselves, are not news.
+func (s *Server) note(p *problem, what string, err error) {
+	if p.code == codeInternal {
+		s.log.Error("a request failed", "what", what, "err", err)
+	}
+}

@@ -1,0 +1,274 @@
+package delivery
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// maxRequestID bounds the id of a request, as it is written in JSON.
+const maxRequestID = 128
+
+// request is one frame of a client.
+type request struct {
+	fields
+	ref []byte // its id as it was written, or nil
+}
+
+// handle takes one text frame. The session's handlers return the refusal of a request; an answer that has to wait for the
+// sequencer is sent when it is there.
+func (s *session) handle(payload []byte) {
+	obj, err := parseObject(payload)
+	if err != nil {
+		s.answer(errorFrame(nil, problemOf(err)))
+		s.shut(closeBadFrame, "not a JSON object")
+		return
+	}
+	r := &request{fields: fields{obj: obj}}
+	r.readRef()
+	kind := r.str("type")
+	p := (*problem)(nil)
+	if r.err != nil {
+		p = problemOf(r.err)
+	} else {
+		p = s.dispatch(kind, r)
+	}
+	if p != nil {
+		s.srv.note(p, "frame", p)
+		s.answer(errorFrame(r.ref, p))
+	}
+}
+
+// readRef keeps the id of the request, which may be a string or a number.
+func (r *request) readRef() {
+	v, ok := r.obj.get("id")
+	if !ok || v.kind == jsonNull {
+		return
+	}
+	if v.kind != jsonString && v.kind != jsonNumber || len(v.raw) > maxRequestID {
+		r.fail("id must be a string or a number of at most %d bytes", maxRequestID)
+		return
+	}
+	r.ref = append([]byte(nil), v.raw...)
+}
+
+func (s *session) dispatch(kind string, r *request) *problem {
+	s.mu.Lock()
+	state := s.state
+	s.mu.Unlock()
+	if kind == "hello" {
+		return s.hello(state, r)
+	}
+	if state == stateClosed {
+		return nil
+	}
+	if state == stateWaiting {
+		return refuse(codeBadRequest, "say hello first")
+	}
+	switch kind {
+	case "send":
+		return s.send(r)
+	case "ack", "read":
+		return s.mark(kind, r)
+	case "history":
+		return s.history(r)
+	case "typing":
+		return s.typing(r)
+	}
+	return refuse(codeBadRequest, "unknown type")
+}
+
+// hello registers the session and has its chats read; ready answers.
+func (s *session) hello(state sessionState, r *request) *problem {
+	if state != stateWaiting {
+		return refuse(codeBadRequest, "hello was said already")
+	}
+	token, device := r.str("token"), r.id("deviceId")
+	cursors := r.cursors(s.srv.limits.HelloCursors)
+	r.lamport("seen")
+	if r.err != nil {
+		return problemOf(r.err)
+	}
+	who := s.pre
+	if token != "" {
+		id, err := s.srv.auth.check(token)
+		if err != nil || who.user != "" && who.user != id.user {
+			who = identity{}
+		} else {
+			who = id
+		}
+	}
+	if who.user == "" {
+		s.answer(errorFrame(r.ref, refuse(codeUnauthenticated, "a valid token is required")))
+		s.shut(closeUnauthenticated, string(codeUnauthenticated))
+		return nil
+	}
+	s.register(who, device)
+	s.srv.loads.add(loadRequest{s: s, id: r.ref, cursors: cursors})
+	return nil
+}
+
+// register makes the session known to the feed readers; what they dispatch from here on reaches it. The connection may be
+// gone already: onClose and register meet under the lock, and the later of the two removes the session.
+func (s *session) register(who identity, device string) {
+	s.mu.Lock()
+	if s.state != stateWaiting {
+		s.mu.Unlock()
+		return
+	}
+	s.user, s.device, s.expires = who.user, device, who.expires
+	if s.state = stateLoading; s.plain != "" {
+		s.state = stateLive
+	}
+	s.early = map[string]wire.Seq{}
+	s.mu.Unlock()
+	for _, old := range s.srv.registry.add(s) {
+		old.shut(closeReplaced, "replaced by a newer connection")
+	}
+	s.mu.Lock()
+	closed := s.state == stateClosed
+	s.mu.Unlock()
+	if closed {
+		s.srv.registry.remove(s)
+	}
+}
+
+// send offers a message to its chat. The answer waits for the quorum, this call does not.
+func (s *session) send(r *request) *problem {
+	q := wire.AppendRequest{
+		ChatID: r.id("chatId"), SenderID: s.user, ClientMessageID: r.clientMessageID(), Text: r.text(),
+		Seen: r.lamport("seen"), Trace: r.trace(),
+	}
+	if r.err != nil {
+		return problemOf(r.err)
+	}
+	if p := s.srv.rates.take(s.user, s.srv.now()); p != nil {
+		return p
+	}
+	return s.waiting(func() {
+		s.srv.seq.AppendAsync(s.srv.limits.RequestTimeout, q, func(a wire.AppendAck, err error) {
+			defer s.done()
+			if err != nil {
+				s.refused(r.ref, "send", err)
+				return
+			}
+			s.answer(sentFrame(r.ref, &q, a))
+		})
+	})
+}
+
+// waiting runs a request that will end with s.done, or refuses it.
+func (s *session) waiting(run func()) *problem {
+	if s.srv.draining() {
+		return refuse(codeUnavailable, "this edge is draining")
+	}
+	if !s.begin() {
+		return refuse(codeOverloaded, "too many requests wait on this connection")
+	}
+	run()
+	return nil
+}
+
+// refused sends the refusal of a request whose outcome came later.
+func (s *session) refused(id []byte, what string, err error) {
+	p := problemOf(err)
+	s.srv.note(p, what, err)
+	s.answer(errorFrame(id, p))
+}
+
+func (f *fields) trace() string {
+	trace := f.str("traceparent")
+	if len(trace) > wire.MaxTraceBytes || trace != "" && wire.CheckClientMessageID(trace) != nil {
+		f.fail("traceparent must be printable and have at most %d bytes", wire.MaxTraceBytes)
+	}
+	return trace
+}
+
+func sentFrame(id []byte, q *wire.AppendRequest, a wire.AppendAck) []byte {
+	body := openFrame("sent", id)
+	body = appendText(body, "chatId", q.ChatID)
+	body = appendText(body, "clientMessageId", q.ClientMessageID)
+	body = appendMessageID(body, q.ChatID, a.Seq)
+	body = appendNumber(body, "sequenceNumber", uint64(a.Seq))
+	body = appendTime(body, "sentAt", a.SentAt)
+	body = appendNumber(body, "lamport", uint64(a.Lamport))
+	body = append(body, `,"status":"sent","replayed":`...)
+	return closeFrame(fmt.Appendf(body, "%t", a.Replayed))
+}
+
+// mark takes ack and read. A seq that was pushed to this session surely exists and may be coalesced with others; any other
+// goes to the sequencer at once, which looks. A client that gave an id gets its watermarks as the answer.
+func (s *session) mark(kind string, r *request) *problem {
+	chatID, seq := r.id("chatId"), r.needSeq("seq")
+	if r.err != nil {
+		return problemOf(r.err)
+	}
+	m := wire.Mark{UserID: s.user, Delivered: seq}
+	if kind == "read" {
+		m.Read = seq
+	}
+	if r.ref == nil && s.pushed(chatID, seq) {
+		return s.srv.receipts.add(chatID, m)
+	}
+	return s.waiting(func() {
+		s.srv.seq.ReceiptAsync(s.srv.limits.RequestTimeout, chatID, []wire.Mark{m}, func(res []wire.MarkResult, err error) {
+			defer s.done()
+			if err == nil {
+				err = res[0].Err
+			}
+			if err != nil {
+				s.refused(r.ref, kind, err)
+			} else if r.ref != nil {
+				s.answer(receiptFrame(r.ref, chatID, &res[0].Watermarks, max(res[0].DeliveredAt, res[0].ReadAt)))
+			}
+		})
+	})
+}
+
+// pushed tells whether the session is a member's and has pushed the chat's message seq.
+func (s *session) pushed(chatID string, seq wire.Seq) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cur := s.chats[chatID]
+	return cur != nil && !cur.gone && seq < cur.next
+}
+
+// history answers with a page, as REST does.
+func (s *session) history(r *request) *problem {
+	q := wire.RangeRequest{ChatID: r.id("chatId"), ForUser: s.user, Times: true}
+	askPage(&q, &r.fields)
+	if r.err != nil {
+		return problemOf(r.err)
+	}
+	return s.waiting(func() {
+		s.srv.seq.RangeAsync(s.srv.limits.RequestTimeout, q, func(page wire.Page, err error) {
+			defer s.done()
+			if err != nil {
+				s.refused(r.ref, "history", err)
+				return
+			}
+			body := append(appendText(openFrame("page", r.ref), "chatId", q.ChatID), ',')
+			s.answer(closeFrame(appendPage(body, page, q.Before, s.srv.limits.PageBytes)))
+		})
+	})
+}
+
+// askPage reads which page is wanted: from cursor on, or the one that ends before a seq.
+func askPage(q *wire.RangeRequest, f *fields) {
+	cursor, hasCursor := f.seq("cursor")
+	before, hasBefore := f.seq("before")
+	q.Count = f.limit(defaultPage)
+	switch {
+	case hasCursor && hasBefore:
+		f.fail("cursor and before exclude each other")
+	case hasBefore:
+		q.From, q.Before = before, true
+	case hasCursor:
+		q.From = cursor
+	default:
+		q.From = 1
+	}
+}
+
+// defaultPage is how many messages a page holds where the client does not say.
+const defaultPage = 50
