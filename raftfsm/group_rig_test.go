@@ -1,0 +1,205 @@
+package raftfsm
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// trio is a group of three replicas on real ports, with real files.
+type trio struct {
+	t      *testing.T
+	dir    string
+	peers  []Peer
+	muxes  []*Mux
+	groups []*Group
+	adjust func(node int, cfg *Config)
+	acked  int // appends of user a to chat c
+}
+
+// quick elects fast, as tests wait for it.
+var quick = Timing{Heartbeat: 150 * time.Millisecond, Election: 150 * time.Millisecond, Lease: 100 * time.Millisecond}
+
+func newTrio(t *testing.T, adjust func(node int, cfg *Config)) *trio {
+	c := &trio{t: t, dir: t.TempDir(), muxes: make([]*Mux, 3), groups: make([]*Group, 3), adjust: adjust}
+	for i := range 3 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.peers = append(c.peers, Peer{ID: wire.NodeID(fmt.Sprintf("n%d", i+1)), RaftAddr: ln.Addr().String()})
+		ln.Close()
+	}
+	t.Cleanup(func() {
+		for i := range c.groups {
+			c.stop(i)
+		}
+	})
+	for i := range c.groups {
+		c.start(i)
+	}
+	return c
+}
+
+func (c *trio) nodeDir(i int) string { return filepath.Join(c.dir, string(c.peers[i].ID)) }
+
+func (c *trio) start(i int) {
+	c.t.Helper()
+	if err := c.tryStart(i); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *trio) tryStart(i int) error {
+	log := slog.New(slog.DiscardHandler)
+	mux, err := ListenMux(c.peers[i].RaftAddr, func() Card { return Card{Node: c.peers[i].ID} }, log)
+	if err != nil {
+		return err
+	}
+	cfg := Config{
+		Node: c.peers[i].ID, Dir: c.nodeDir(i), Bootstrap: c.peers, Timing: quick, Logger: log,
+		Fatal: func(err error) { panic(fmt.Sprintf("%s: %v", c.peers[i].ID, err)) },
+	}
+	if c.adjust != nil {
+		c.adjust(i, &cfg)
+	}
+	g, err := Open(cfg, mux)
+	if err != nil {
+		mux.Close()
+		return err
+	}
+	c.muxes[i], c.groups[i] = mux, g
+	return nil
+}
+
+func (c *trio) stop(i int) {
+	if c.groups[i] == nil {
+		return
+	}
+	if err := c.groups[i].Close(); err != nil {
+		c.t.Errorf("close %s: %v", c.peers[i].ID, err)
+	}
+	if err := c.muxes[i].Close(); err != nil {
+		c.t.Errorf("close %s: %v", c.peers[i].ID, err)
+	}
+	c.groups[i], c.muxes[i] = nil, nil
+}
+
+func (c *trio) wipe(i int) {
+	if err := os.RemoveAll(c.nodeDir(i)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// eventually polls for what no event tells of.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if ok() {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 30 s: %s", what)
+		}
+	}
+}
+
+// leader waits for a node that serves.
+func (c *trio) leader() (at int) {
+	c.t.Helper()
+	eventually(c.t, "a leader serves", func() bool {
+		for i, g := range c.groups {
+			if g != nil && g.Serving() {
+				at = i
+				return true
+			}
+		}
+		return false
+	})
+	return at
+}
+
+// follower gives a running node that does not lead.
+func (c *trio) follower() int {
+	c.t.Helper()
+	leader := c.leader()
+	for i, g := range c.groups {
+		if g != nil && i != leader {
+			return i
+		}
+	}
+	c.t.Fatal("no follower runs")
+	return -1
+}
+
+// do carries a command out, at whoever leads, again until it is certain. All commands may be repeated.
+func (c *trio) do(cmd Command) Result {
+	c.t.Helper()
+	var result Result
+	eventually(c.t, fmt.Sprintf("%T is applied", cmd), func() bool {
+		g := c.groups[c.leader()]
+		results, err := g.Propose(AppendEntry(nil, 1, 1, AppendCommand(nil, cmd))).Wait()
+		if err != nil || len(results) != 1 {
+			return false
+		}
+		result = results[0]
+		return true
+	})
+	if result.Err != nil {
+		c.t.Fatalf("%+v: %v", cmd, result.Err)
+	}
+	return result
+}
+
+// append adds n messages to chat c, each of which must get the next seq.
+func (c *trio) append(n int) {
+	c.t.Helper()
+	if c.acked == 0 {
+		c.do(group("c", "a", "b"))
+	}
+	for range n {
+		c.acked++
+		if r := c.do(say("c", "a", fmt.Sprint(c.acked), fmt.Sprint("text ", c.acked))); r.Append.Seq != wire.Seq(c.acked) {
+			c.t.Fatalf("message %d got seq %d", c.acked, r.Append.Seq)
+		}
+	}
+}
+
+// check demands that every running replica comes to hold every acknowledged message at its seq, and that all hold the
+// same bytes.
+func (c *trio) check() {
+	c.t.Helper()
+	c.do(AckOutbox{}) // an entry of the present term, so that everything before it is applied with it
+	leading := c.groups[c.leader()]
+	want, _ := leading.Store().Applied()
+	var first string
+	for i, g := range c.groups {
+		if g == nil {
+			continue
+		}
+		eventually(c.t, fmt.Sprintf("%s has caught up", c.peers[i].ID), func() bool {
+			index, _ := g.Store().Applied()
+			return index >= want
+		})
+		messages, err := g.Store().Range("c", 1, c.acked+1)
+		if err != nil || len(messages) != c.acked {
+			c.t.Fatalf("%s holds %d of %d messages: %v", c.peers[i].ID, len(messages), c.acked, err)
+		}
+		for j, m := range messages {
+			if m.Seq != wire.Seq(j+1) || m.Text != fmt.Sprint("text ", j+1) {
+				c.t.Fatalf("%s holds %+v at %d", c.peers[i].ID, m, j+1)
+			}
+		}
+		if bytes := dump(c.t, g.Store()); first == "" {
+			first = bytes
+		} else if bytes != first {
+			c.t.Fatalf("%s holds other bytes than the first replica", c.peers[i].ID)
+		}
+	}
+}
