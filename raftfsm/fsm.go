@@ -6,8 +6,6 @@ import (
 	"io"
 
 	"github.com/hashicorp/raft"
-
-	"github.com/quorate/quorate/sequencer/wire"
 )
 
 // FSM is the state machine of one group. It is deterministic: what it writes depends on the entries alone, never on a
@@ -15,7 +13,6 @@ import (
 type FSM struct {
 	store *Store
 	cache *chatCache
-	txns  uint64
 	meta  meta
 	fatal func(error)
 }
@@ -88,6 +85,5 @@ func (f *FSM) Restore(rc io.ReadCloser) error {
 	return nil
 }
 
+// errNoState says that a checkpoint is of no group.
 var errNoState = errors.New("the store holds no state")
-
-var _ = wire.ErrUnknown

@@ -12,8 +12,6 @@ import (
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-
-	"github.com/quorate/quorate/sequencer/wire"
 )
 
 // ErrStoreBehindLog says that entries are missing between the state and the log: neither the log nor a snapshot on this
@@ -236,5 +234,3 @@ func (g *Group) size() {
 		}
 	}
 }
-
-var _ = wire.ErrUnknown

@@ -1,7 +1,6 @@
 package raftfsm
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,8 +16,7 @@ type txn struct {
 	now    wire.Millis // the entry's time
 	meta   meta
 	over   map[string][]byte // what this entry wrote to the tables that commands read point by point
-	chats  map[string]*chat  // the chats this entry touched
-	order  []*chat           // the same, in the order of first touch: counters are written at the end
+	order  []*chat           // whose counters changed, in the order of first change: they are written at the end
 	events []wire.Event
 	key    []byte
 	val    []byte
@@ -29,8 +27,7 @@ type chat struct {
 	id string
 	chatRecord
 	counters
-	counted bool   // counters changed in the present entry
-	touched uint64 // the txn it was last looked up in
+	counted bool // counters changed in the present entry
 }
 
 // fail ends the process: the store cannot be read or written, or holds what this program did not write.
@@ -157,5 +154,4 @@ func (t *txn) finish() {
 	if err := t.batch.Commit(pebble.NoSync); err != nil {
 		t.fail("commit", err)
 	}
-	_ = binary.MaxVarintLen64
 }

@@ -1,0 +1,96 @@
+package raftfsm
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// benchAppends makes entries of n appends each, of 100-byte texts into 1,000 chats. Ids never repeat.
+func benchAppends(entries, n int) []*raft.Log {
+	text := strings.Repeat("x", 100)
+	logs := make([]*raft.Log, entries)
+	commands := make([]Command, n)
+	id := 0
+	for i := range logs {
+		for j := range commands {
+			commands[j] = say(fmt.Sprintf("chat-%d", id%1000), "alice", fmt.Sprint("m-", id), text)
+			id++
+		}
+		logs[i] = logOf(uint64(i+2), wire.Millis(1000+i), commands...)
+	}
+	return logs
+}
+
+func benchMachine(b *testing.B) *machine {
+	m := newMachine(b)
+	var chats []Command
+	for i := range 1000 {
+		chats = append(chats, group(fmt.Sprintf("chat-%d", i), "alice", "bob"))
+	}
+	m.do(1, chats...)
+	return m
+}
+
+func BenchmarkApply(b *testing.B) {
+	for _, n := range []int{1, 64, 1024} {
+		b.Run(fmt.Sprintf("commands=%d", n), func(b *testing.B) {
+			m := benchMachine(b)
+			logs := benchAppends((b.N+n-1)/n, n)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for _, l := range logs {
+				m.fsm.Apply(l)
+			}
+		})
+	}
+}
+
+func BenchmarkEntryCodec(b *testing.B) {
+	entry := benchAppends(1, 1024)[0].Data
+	decoded, err := DecodeEntry(entry)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("encode", func(b *testing.B) {
+		b.ReportAllocs()
+		var buf []byte
+		for i := 0; i < b.N; i++ {
+			if i%1024 == 0 {
+				buf = buf[:0]
+			}
+			buf = AppendCommand(buf, decoded.Commands[i%1024])
+		}
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; i < b.N; i += 1024 {
+			if _, err := DecodeEntry(entry); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkFeedRead(b *testing.B) {
+	m := benchMachine(b)
+	for _, l := range benchAppends(20, 1024) {
+		m.fsm.Apply(l)
+	}
+	next, _ := m.store.FeedHead()
+	for name, from := range map[string]wire.Offset{"memory": next - 1000, "disk": 1001} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; i < b.N; i += 1000 {
+				events, _, err := m.store.Feed(from, 1000, 1<<20)
+				if err != nil || len(events) != 1000 {
+					b.Fatal(len(events), err)
+				}
+			}
+		})
+	}
+}

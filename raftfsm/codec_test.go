@@ -1,0 +1,217 @@
+package raftfsm
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// everyCommand has one command of each kind, with every field set.
+var everyCommand = []Command{
+	CreateChat{
+		ChatID: "c.1", Type: wire.GroupChat, Name: "Wörter", CreatorID: "ann", Members: []string{"ann", "bob"},
+		HistoryFromStart: true,
+	},
+	ChangeMembers{ChatID: "c.1", By: "ann", Add: []string{"cid", "dan"}, Remove: []string{"bob"}},
+	Append{
+		ChatID: "c.1", SenderID: "ann", ClientMessageID: "id-1", Text: "hello, wörld", Seen: 1 << 40,
+		Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+	},
+	Receipt{ChatID: "c.1", UserID: "bob", Delivered: 300, Read: 299},
+	ClaimPair{UserID: "ann", OtherID: "bob", ChatID: "c.2", Replaces: "c.3"},
+	PutUserChat{UserID: "bob", Present: true, Chat: wire.UserChat{ChatID: "c.1", Type: wire.Direct, Name: "n", Version: 7}},
+	AckOutbox{Through: 1 << 33},
+	Expire{FeedBefore: 1700000000000, DedupBefore: 1690000000000, Max: 4096},
+}
+
+func entryOf(now wire.Millis, commands ...Command) []byte {
+	var body []byte
+	for _, c := range commands {
+		body = AppendCommand(body, c)
+	}
+	return AppendEntry(nil, now, len(commands), body)
+}
+
+// golden compares bytes with those of a file in testdata, which is hex with lines of 32 bytes.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		var lines strings.Builder
+		for rest := got; len(rest) > 0; rest = rest[min(32, len(rest)):] {
+			lines.WriteString(hex.EncodeToString(rest[:min(32, len(rest))]) + "\n")
+		}
+		if err := os.WriteFile(path, []byte(lines.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: a format changed without a new version\ngot  %x\nwant %x", name, got, want)
+	}
+}
+
+func TestEntry_GoldenAndBack(t *testing.T) {
+	entry := entryOf(1700000000123, everyCommand...)
+	golden(t, "entry.v1.hex", entry)
+	decoded, err := DecodeEntry(entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if decoded.Time != 1700000000123 || !reflect.DeepEqual(decoded.Commands, everyCommand) {
+		t.Fatalf("got %+v", decoded)
+	}
+}
+
+func TestEntry_LengthsOfEverySize(t *testing.T) {
+	for _, size := range []int{0, 1, 100, 127, 128, 16_000, 16_384, 70_000} {
+		want := Append{ChatID: "c", Text: strings.Repeat("x", size)}
+		got, err := DecodeEntry(entryOf(1, want, AckOutbox{Through: 1}))
+		if err != nil || !reflect.DeepEqual(got.Commands[0], want) {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+	}
+}
+
+func TestEntry_EveryCutIsRefused(t *testing.T) {
+	entry := entryOf(1, everyCommand...)
+	for n := range entry {
+		if _, err := DecodeEntry(entry[:n]); err == nil {
+			t.Fatalf("%d of %d bytes were taken for a whole entry", n, len(entry))
+		}
+	}
+	if _, err := DecodeEntry(append(bytes.Clone(entry), 0)); err == nil {
+		t.Fatal("a byte too many was taken")
+	}
+	entry[0]++
+	if _, err := DecodeEntry(entry); err == nil {
+		t.Fatal("another version was taken")
+	}
+}
+
+func FuzzDecodeEntry(f *testing.F) {
+	f.Add(entryOf(1700000000123, everyCommand...))
+	f.Add(entryOf(0))
+	f.Add([]byte{1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := DecodeEntry(b)
+		if err != nil {
+			return
+		}
+		again, err := DecodeEntry(entryOf(e.Time, e.Commands...))
+		if err != nil || !reflect.DeepEqual(again, e) {
+			t.Fatalf("%+v became %+v: %v", e, again, err)
+		}
+	})
+}
+
+// record is one kind of stored record: what a decoder makes of bytes, and the bytes of that.
+type record struct {
+	name  string
+	bytes []byte
+	again func([]byte) ([]byte, error)
+}
+
+var everyRecord = []record{
+	{"meta", meta{1, 2, 3, 4, 5, 6, 7}.append(nil), func(b []byte) ([]byte, error) {
+		m, err := decodeMeta(b)
+		return m.append(nil), err
+	}},
+	{"chat", (&chatRecord{
+		typ: wire.GroupChat, name: "n", creator: "a", createdAt: 9, historyFromStart: true, creation: []byte("0123456789abcdef"),
+		version: 3, members: []wire.Member{{UserID: "a", Intervals: []wire.Interval{{From: 1, To: 5}, {From: 300}}}},
+	}).append(nil), func(b []byte) ([]byte, error) {
+		c, err := decodeChat(b)
+		return c.append(nil), err
+	}},
+	{"counters", counters{300, 1, 301, 1700000000000}.append(nil), func(b []byte) ([]byte, error) {
+		c, err := decodeCounters(b)
+		return c.append(nil), err
+	}},
+	{"message", appendMessage(nil, &wire.Message{
+		SenderID: "a", ClientMessageID: "m", Text: "text", SentAt: 1700000000000, Lamport: 301, Trace: "00-t",
+	}), func(b []byte) ([]byte, error) {
+		m, err := decodeMessage(b, "c", 1)
+		return appendMessage(nil, &m), err
+	}},
+	{"dedup", (&dedup{[16]byte{1, 2, 3}, 300, 1700000000000, 301}).append(nil), func(b []byte) ([]byte, error) {
+		r, err := decodeDedup(b)
+		return r.append(nil), err
+	}},
+	{"marks", appendMarks(nil, wire.Watermarks{Delivered: 300, Read: 2, DeliveredAt: 5, ReadAt: 6}), func(b []byte) ([]byte, error) {
+		m, err := decodeMarks(b, "u")
+		return appendMarks(nil, m), err
+	}},
+	{"userchat", userChat{true, wire.UserChat{Type: wire.Direct, Name: "n", Version: 300}}.append(nil), func(b []byte) ([]byte, error) {
+		u, err := decodeUserChat(b, "c")
+		return u.append(nil), err
+	}},
+	{"event-message", appendEvent(nil, &wire.Event{
+		Kind: wire.EventMessage, ChatID: "c", At: 5, Message: &wire.Message{Seq: 300, SenderID: "a", ClientMessageID: "m"},
+	}), eventAgain},
+	{"event-receipt", appendEvent(nil, &wire.Event{
+		Kind: wire.EventReceipt, ChatID: "c", At: 5, Marks: &wire.Watermarks{UserID: "u", Delivered: 300, Read: 2, DeliveredAt: 5},
+	}), eventAgain},
+	{"event-members", appendEvent(nil, &wire.Event{
+		Kind: wire.EventMembers, ChatID: "c", At: 5, Version: 2, Seq: 300, Added: []string{"x", "y"}, Removed: []string{"z"},
+	}), eventAgain},
+	{"event-chat", appendEvent(nil, &wire.Event{
+		Kind: wire.EventChat, ChatID: "c", At: 5, Version: 1, Added: []string{"x", "y"},
+	}), eventAgain},
+}
+
+func eventAgain(b []byte) ([]byte, error) {
+	e, err := decodeEvent(b, 1)
+	if err != nil {
+		return nil, err
+	}
+	return appendEvent(nil, &e), nil
+}
+
+func TestRecords_GoldenAndBack(t *testing.T) {
+	for _, r := range everyRecord {
+		golden(t, "record-"+r.name+".v1.hex", r.bytes)
+		got, err := r.again(r.bytes)
+		if err != nil || !bytes.Equal(got, r.bytes) {
+			t.Errorf("%s: %x became %x: %v", r.name, r.bytes, got, err)
+		}
+		for n := range r.bytes {
+			if _, err := r.again(r.bytes[:n]); err == nil {
+				t.Errorf("%s: %d of %d bytes were taken for a whole record", r.name, n, len(r.bytes))
+			}
+		}
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	for i, r := range everyRecord {
+		f.Add(byte(i), r.bytes)
+	}
+	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
+		r := everyRecord[int(kind)%len(everyRecord)]
+		once, err := r.again(b)
+		if err != nil {
+			return
+		}
+		twice, err := r.again(once)
+		if err != nil || !bytes.Equal(once, twice) {
+			t.Fatalf("%s: %x became %x: %v", r.name, once, twice, err)
+		}
+	})
+}

@@ -1,0 +1,156 @@
+package raftfsm
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/raft"
+	"pgregory.net/rapid"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// drawCommand makes any command over a few chats and users, so that they meet.
+func drawCommand(t *rapid.T) Command {
+	chat := rapid.SampledFrom([]string{"c1", "c2", "c3"}).Draw(t, "chat")
+	users := []string{"a", "b", "d", "e"}
+	user := rapid.SampledFrom(users).Draw(t, "user")
+	some := rapid.SliceOfN(rapid.SampledFrom(users), 0, 3)
+	small := rapid.Uint64Range(0, 12)
+	switch rapid.IntRange(0, 11).Draw(t, "kind") {
+	case 0:
+		return CreateChat{
+			ChatID: chat, Type: wire.GroupChat, CreatorID: "a", Members: []string{"a", "b"},
+			HistoryFromStart: rapid.Bool().Draw(t, "from start"),
+		}
+	case 1:
+		by := rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "by")
+		return ChangeMembers{ChatID: chat, By: by, Add: some.Draw(t, "add"), Remove: some.Draw(t, "remove")}
+	case 2, 3:
+		return Receipt{
+			ChatID: chat, UserID: user, Delivered: wire.Seq(small.Draw(t, "delivered")), Read: wire.Seq(small.Draw(t, "read")),
+		}
+	case 4:
+		return ClaimPair{UserID: "a", OtherID: user, ChatID: chat, Replaces: rapid.SampledFrom([]string{"", "c1"}).Draw(t, "old")}
+	case 5:
+		return PutUserChat{UserID: user, Present: rapid.Bool().Draw(t, "present"), Chat: wire.UserChat{
+			ChatID: chat, Version: small.Draw(t, "version"),
+		}}
+	case 6:
+		return AckOutbox{Through: small.Draw(t, "through")}
+	case 7:
+		return Expire{
+			FeedBefore: wire.Millis(rapid.Int64Range(0, 300).Draw(t, "feed")), Max: uint32(rapid.IntRange(1, 20).Draw(t, "max")),
+			DedupBefore: wire.Millis(rapid.Int64Range(0, 300).Draw(t, "dedup")),
+		}
+	}
+	return Append{
+		ChatID: chat, SenderID: user, ClientMessageID: fmt.Sprint(small.Draw(t, "id")),
+		Text: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "text"), Seen: wire.Lamport(small.Draw(t, "seen")),
+	}
+}
+
+// Replicas that apply the same log hold the same bytes, whatever batches raft hands them and wherever one of them
+// crashed.
+func TestFSM_EqualLogsGiveEqualBytes(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var log []*raft.Log
+		now := wire.Millis(100)
+		for i := range rapid.IntRange(1, 40).Draw(rt, "entries") {
+			now += wire.Millis(rapid.Int64Range(-5, 20).Draw(rt, "step"))
+			commands := rapid.SliceOfN(rapid.Custom(drawCommand), 1, 8).Draw(rt, "commands")
+			log = append(log, logOf(uint64(i+1), now, commands...))
+		}
+		one, other := tempMachine(t), tempMachine(t)
+		defer one.discard()
+		defer other.discard()
+		for _, l := range log {
+			one.fsm.Apply(l)
+		}
+		for rest := log; len(rest) > 0; {
+			n := rapid.IntRange(1, len(rest)).Draw(rt, "batch")
+			other.fsm.ApplyBatch(rest[:n])
+			rest = rest[n:]
+			switch rapid.IntRange(0, 3).Draw(rt, "fate") {
+			case 0:
+				if err := other.store.db.Flush(); err != nil {
+					rt.Fatal(err)
+				}
+			case 1:
+				other.crash()
+				rest = log // raft offers again what follows its snapshot, here everything
+			}
+			if len(rest) == len(log) && rapid.Bool().Draw(rt, "once") {
+				other.fsm.ApplyBatch(rest)
+				rest = nil
+			}
+		}
+		if a, b := dump(t, one.store), dump(t, other.store); a != b {
+			rt.Fatalf("the bytes differ:\n%s\nand\n%s", a, b)
+		}
+	})
+}
+
+// tempMachine is a machine that discard removes: a property is checked a hundred times.
+func tempMachine(t *testing.T) *machine {
+	dir, err := os.MkdirTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{t: t, dir: dir}
+	m.open()
+	return m
+}
+
+func (m *machine) discard() {
+	if err := m.store.Close(); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := os.RemoveAll(m.dir); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// applyPath are the files that decide what an entry does.
+var applyPath = []string{
+	"apply.go", "apply_chat.go", "apply_expire.go", "apply_marks.go", "bytes.go", "chat_cache.go", "command_codec.go",
+	"entry.go", "feed_record.go", "fsm.go", "keys.go", "records.go", "txn.go",
+}
+
+// The apply path has no clock, no chance and no order of a map.
+func TestFSM_ApplyPathIsDeterministic(t *testing.T) {
+	maps := map[string]bool{"over": true, "byID": true} // every map on the path, by its field's name
+	for _, name := range applyPath {
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range file.Imports {
+			switch path := strings.Trim(i.Path.Value, `"`); path {
+			case "time", "math/rand", "math/rand/v2", "crypto/rand", "os", "net", "maps", "sync":
+				t.Errorf("%s imports %s", name, path)
+			}
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.Field:
+				if _, ok := n.Type.(*ast.MapType); ok && (len(n.Names) != 1 || !maps[n.Names[0].Name]) {
+					t.Errorf("%s: a map that this test does not know: is it ever ranged over?", fset.Position(n.Pos()))
+				}
+			case *ast.RangeStmt:
+				if s, ok := n.X.(*ast.SelectorExpr); ok && maps[s.Sel.Name] {
+					t.Errorf("%s ranges over a map", fset.Position(n.Pos()))
+				}
+			case *ast.GoStmt, *ast.SelectStmt:
+				t.Errorf("%s leaves the order to chance", fset.Position(n.Pos()))
+			}
+			return true
+		})
+	}
+}
