@@ -6,32 +6,20 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// maxRequestID bounds the id of a request, as it is written in JSON.
-const maxRequestID = 128
-
-// request is one frame of a client.
-type request struct {
-	fields
-	ref []byte // its id as it was written, or nil
-}
-
-// handle takes one text frame. The session's handlers return the refusal of a request; an answer that has to wait for the
+// handle takes one text frame. The handlers below return the refusal of a request; an answer that has to wait for the
 // sequencer is sent when it is there.
 func (s *session) handle(payload []byte) {
-	obj, err := parseObject(payload)
+	r, err := readRequest(payload)
 	if err != nil {
 		s.answer(errorFrame(nil, problemOf(err)))
 		s.shut(closeBadFrame, "not a JSON object")
 		return
 	}
-	r := &request{fields: fields{obj: obj}}
-	r.readRef()
-	kind := r.str("type")
 	p := (*problem)(nil)
 	if r.err != nil {
 		p = problemOf(r.err)
 	} else {
-		p = s.dispatch(kind, r)
+		p = s.dispatch(r)
 	}
 	if p != nil {
 		s.srv.note(p, "frame", p)
@@ -39,24 +27,11 @@ func (s *session) handle(payload []byte) {
 	}
 }
 
-// readRef keeps the id of the request, which may be a string or a number.
-func (r *request) readRef() {
-	v, ok := r.obj.get("id")
-	if !ok || v.kind == jsonNull {
-		return
-	}
-	if v.kind != jsonString && v.kind != jsonNumber || len(v.raw) > maxRequestID {
-		r.fail("id must be a string or a number of at most %d bytes", maxRequestID)
-		return
-	}
-	r.ref = append([]byte(nil), v.raw...)
-}
-
-func (s *session) dispatch(kind string, r *request) *problem {
+func (s *session) dispatch(r *request) *problem {
 	s.mu.Lock()
 	state := s.state
 	s.mu.Unlock()
-	if kind == "hello" {
+	if r.kind == "hello" {
 		return s.hello(state, r)
 	}
 	if state == stateClosed {
@@ -65,11 +40,11 @@ func (s *session) dispatch(kind string, r *request) *problem {
 	if state == stateWaiting {
 		return refuse(codeBadRequest, "say hello first")
 	}
-	switch kind {
+	switch r.kind {
 	case "send":
 		return s.send(r)
 	case "ack", "read":
-		return s.mark(kind, r)
+		return s.mark(r)
 	case "history":
 		return s.history(r)
 	case "typing":
@@ -83,15 +58,13 @@ func (s *session) hello(state sessionState, r *request) *problem {
 	if state != stateWaiting {
 		return refuse(codeBadRequest, "hello was said already")
 	}
-	token, device := r.str("token"), r.id("deviceId")
-	cursors := r.cursors(s.srv.limits.HelloCursors)
-	r.lamport("seen")
+	h := r.hello(s.srv.limits.HelloCursors)
 	if r.err != nil {
 		return problemOf(r.err)
 	}
 	who := s.pre
-	if token != "" {
-		id, err := s.srv.auth.check(token)
+	if h.token != "" {
+		id, err := s.srv.auth.check(h.token)
 		if err != nil || who.user != "" && who.user != id.user {
 			who = identity{}
 		} else {
@@ -103,8 +76,8 @@ func (s *session) hello(state sessionState, r *request) *problem {
 		s.shut(closeUnauthenticated, string(codeUnauthenticated))
 		return nil
 	}
-	s.register(who, device)
-	s.srv.loads.add(loadRequest{s: s, id: r.ref, cursors: cursors})
+	s.register(who, h.device)
+	s.srv.loads.add(loadRequest{s: s, id: r.ref, cursors: h.cursors})
 	return nil
 }
 
@@ -135,10 +108,7 @@ func (s *session) register(who identity, device string) {
 
 // send offers a message to its chat. The answer waits for the quorum, this call does not.
 func (s *session) send(r *request) *problem {
-	q := wire.AppendRequest{
-		ChatID: r.id("chatId"), SenderID: s.user, ClientMessageID: r.clientMessageID(), Text: r.text(),
-		Seen: r.lamport("seen"), Trace: r.trace(),
-	}
+	q := r.send(s.user)
 	if r.err != nil {
 		return problemOf(r.err)
 	}
@@ -176,14 +146,6 @@ func (s *session) refused(id []byte, what string, err error) {
 	s.answer(errorFrame(id, p))
 }
 
-func (f *fields) trace() string {
-	trace := f.str("traceparent")
-	if len(trace) > wire.MaxTraceBytes || trace != "" && wire.CheckClientMessageID(trace) != nil {
-		f.fail("traceparent must be printable and have at most %d bytes", wire.MaxTraceBytes)
-	}
-	return trace
-}
-
 func sentFrame(id []byte, q *wire.AppendRequest, a wire.AppendAck) []byte {
 	body := openFrame("sent", id)
 	body = appendText(body, "chatId", q.ChatID)
@@ -198,16 +160,12 @@ func sentFrame(id []byte, q *wire.AppendRequest, a wire.AppendAck) []byte {
 
 // mark takes ack and read. A seq that was pushed to this session surely exists and may be coalesced with others; any other
 // goes to the sequencer at once, which looks. A client that gave an id gets its watermarks as the answer.
-func (s *session) mark(kind string, r *request) *problem {
-	chatID, seq := r.id("chatId"), r.needSeq("seq")
+func (s *session) mark(r *request) *problem {
+	chatID, m := r.mark(s.user)
 	if r.err != nil {
 		return problemOf(r.err)
 	}
-	m := wire.Mark{UserID: s.user, Delivered: seq}
-	if kind == "read" {
-		m.Read = seq
-	}
-	if r.ref == nil && s.pushed(chatID, seq) {
+	if r.ref == nil && s.pushed(chatID, m.Delivered) {
 		return s.srv.receipts.add(chatID, m)
 	}
 	return s.waiting(func() {
@@ -217,7 +175,7 @@ func (s *session) mark(kind string, r *request) *problem {
 				err = res[0].Err
 			}
 			if err != nil {
-				s.refused(r.ref, kind, err)
+				s.refused(r.ref, r.kind, err)
 			} else if r.ref != nil {
 				s.answer(receiptFrame(r.ref, chatID, &res[0].Watermarks, max(res[0].DeliveredAt, res[0].ReadAt)))
 			}
@@ -235,8 +193,7 @@ func (s *session) pushed(chatID string, seq wire.Seq) bool {
 
 // history answers with a page, as REST does.
 func (s *session) history(r *request) *problem {
-	q := wire.RangeRequest{ChatID: r.id("chatId"), ForUser: s.user, Times: true}
-	askPage(&q, &r.fields)
+	q := r.history(s.user)
 	if r.err != nil {
 		return problemOf(r.err)
 	}
@@ -252,23 +209,3 @@ func (s *session) history(r *request) *problem {
 		})
 	})
 }
-
-// askPage reads which page is wanted: from cursor on, or the one that ends before a seq.
-func askPage(q *wire.RangeRequest, f *fields) {
-	cursor, hasCursor := f.seq("cursor")
-	before, hasBefore := f.seq("before")
-	q.Count = f.limit(defaultPage)
-	switch {
-	case hasCursor && hasBefore:
-		f.fail("cursor and before exclude each other")
-	case hasBefore:
-		q.From, q.Before = before, true
-	case hasCursor:
-		q.From = cursor
-	default:
-		q.From = 1
-	}
-}
-
-// defaultPage is how many messages a page holds where the client does not say.
-const defaultPage = 50
