@@ -16,7 +16,7 @@ import (
 
 // StoreConfig says how much memory a store may take. Zero fields take their defaults.
 type StoreConfig struct {
-	CacheBytes    int64  // of Pebble's block cache; default 32 MiB
+	CacheBytes    int64  // of Pebble's block cache; default 128 MiB, of which the memtables take their share
 	MemTableBytes uint64 // default 16 MiB
 	TailBytes     int    // of the feed's newest events, kept decoded; default 8 MiB
 	CachedChats   int    // that the apply goroutine holds decoded; default 16384
@@ -24,7 +24,7 @@ type StoreConfig struct {
 
 func (c StoreConfig) withDefaults() StoreConfig {
 	if c.CacheBytes == 0 {
-		c.CacheBytes = 32 << 20
+		c.CacheBytes = 128 << 20
 	}
 	if c.MemTableBytes == 0 {
 		c.MemTableBytes = 16 << 20
