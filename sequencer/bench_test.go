@@ -1,0 +1,106 @@
+package sequencer_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/raftfsm"
+	"github.com/quorate/quorate/sequencer/sequencertest"
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// BenchmarkAppend measures appends of 200 bytes through one group of three replicas in this process, with real fsyncs, in
+// a closed loop: every sender has one append under way. direct offers commands to the leader's batcher; resp goes through
+// the pipelined client and the RESP server. CPU is that of the whole process: three replicas, and the client.
+func BenchmarkAppend(b *testing.B) {
+	for _, road := range []string{"direct", "resp"} {
+		for _, senders := range []int{1, 64, 1024} {
+			b.Run(fmt.Sprintf("%s/senders=%d", road, senders), func(b *testing.B) {
+				c := sequencertest.Start(b, 3, 1)
+				client := c.Client()
+				users := sequencertest.Names("user", 64)
+				chats := sequencertest.Names("chat", 64)
+				sequencertest.MakeChats(b, client, users, chats...)
+				leader := c.Node(c.Leader(0))
+				offer := func(m raftfsm.Append, done func(error)) {
+					leader.Submit(m.ChatID, m, func(res raftfsm.Result, err error) {
+						if err == nil {
+							err = res.Err
+						}
+						done(err)
+					})
+				}
+				if road == "resp" {
+					offer = func(m raftfsm.Append, done func(error)) {
+						client.Submit(m.ChatID, time.Minute, func(_ wire.Reply, err error) { done(err) },
+							"CHAT.APPEND", m.ChatID, m.SenderID, m.ClientMessageID, m.Text)
+					}
+				}
+				measureAppends(b, senders, users, chats, offer)
+			})
+		}
+	}
+}
+
+// measureAppends has senders offer b.N messages and reports what they cost.
+func measureAppends(b *testing.B, senders int, users, chats []string, offer func(raftfsm.Append, func(error))) {
+	b.Helper()
+	text := strings.Repeat("x", 200)
+	waits := make([][]time.Duration, senders)
+	var wg sync.WaitGroup
+	b.ReportAllocs()
+	b.ResetTimer()
+	before, begin := cpuTime(b), time.Now()
+	for s := range senders {
+		share := b.N / senders
+		if s < b.N%senders {
+			share++
+		}
+		wg.Go(func() {
+			waits[s] = make([]time.Duration, 0, share)
+			answer := make(chan error, 1)
+			done := func(err error) { answer <- err }
+			for i := range share {
+				sent := time.Now()
+				offer(raftfsm.Append{
+					ChatID: chats[s%len(chats)], SenderID: users[s%len(users)],
+					ClientMessageID: strconv.Itoa(s) + "-" + strconv.Itoa(i), Text: text,
+				}, done)
+				if err := <-answer; err != nil {
+					b.Error(err)
+					return
+				}
+				waits[s] = append(waits[s], time.Since(sent))
+			}
+		})
+	}
+	wg.Wait()
+	took, cpu := time.Since(begin), cpuTime(b)-before
+	b.StopTimer()
+	all := slices.Concat(waits...)
+	slices.Sort(all)
+	if len(all) == 0 {
+		return
+	}
+	at := func(q float64) float64 { return float64(all[int(q*float64(len(all)-1))]) / float64(time.Millisecond) }
+	b.ReportMetric(float64(len(all))/took.Seconds(), "msgs/s")
+	b.ReportMetric(at(0.50), "p50-ms")
+	b.ReportMetric(at(0.99), "p99-ms")
+	b.ReportMetric(float64(cpu.Microseconds())/float64(len(all)), "cpu-us/msg")
+}
+
+// cpuTime gives what this process has used, in user and system mode.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

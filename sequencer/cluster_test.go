@@ -1,0 +1,154 @@
+package sequencer_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/raftfsm"
+	"github.com/quorate/quorate/sequencer"
+	"github.com/quorate/quorate/sequencer/sequencertest"
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+const (
+	testGroups = 3
+	testChats  = 12
+)
+
+// underLoad runs a cluster with senders at work, lets fault do what it does, and checks every promise after it.
+func underLoad(t *testing.T, fault func(c *sequencertest.Cluster, load *sequencertest.Load), options ...sequencertest.Option) {
+	t.Helper()
+	c := sequencertest.Start(t, 3, testGroups, options...)
+	client := c.Client()
+	senders, chats := sequencertest.Names("user", 16), sequencertest.Names("chat", testChats)
+	sequencertest.MakeChats(t, client, senders, chats...)
+	record := sequencertest.NewRecord()
+	load := sequencertest.StartLoad(t, client, record, chats, senders)
+	load.Await(200)
+	fault(c, load)
+	load.Await(200)
+	load.Stop()
+	c.WaitReady()
+	c.VerifyReplicas(sequencertest.Verify(t, client, record))
+}
+
+// skewed gives every node another time, far apart.
+func skewed(i int, cfg *sequencer.Config) {
+	offset := wire.Millis((i - 1) * 10 * 60 * 1000)
+	cfg.Clock = func() wire.Millis { return wire.Millis(time.Now().UnixMilli()) + offset }
+}
+
+// snapshotsOften has a node take snapshots, and cut its log, every few entries.
+func snapshotsOften(_ int, cfg *sequencer.Config) {
+	cfg.SnapshotEntries = 64
+	cfg.TrailingBytes = 4 << 10
+}
+
+func TestCluster_LeadersKilledAndRestarted(t *testing.T) {
+	underLoad(t, func(c *sequencertest.Cluster, load *sequencertest.Load) {
+		for group := range wire.GroupID(testGroups) {
+			leader := c.Leader(group)
+			c.Kill(leader)
+			load.Await(200)
+			c.Restart(leader)
+			load.Await(200)
+		}
+	}, skewed)
+}
+
+// TestCluster_FollowerWipedRejoinsBySnapshot wipes a follower until it has come back by a snapshot. At first the leader's
+// log may still reach back to its beginning, and then it comes back by that.
+func TestCluster_FollowerWipedRejoinsBySnapshot(t *testing.T) {
+	const group = 0
+	underLoad(t, func(c *sequencertest.Cluster, load *sequencertest.Load) {
+		c.Eventually("a snapshot to be installed", func() bool {
+			leader := c.Leader(group)
+			follower := (leader + 1) % c.Len()
+			c.Kill(follower)
+			load.Await(1000) // the other two are a quorum only together, so now both hold all that was acknowledged before
+			c.TakeSnapshot(c.Leader(group), group)
+			c.Wipe(follower)
+			c.Restart(follower)
+			c.CatchUp(follower)
+			return c.Node(follower).Status(group).Installs > 0
+		})
+	}, snapshotsOften)
+}
+
+func TestCluster_AllKilledAndRestarted(t *testing.T) {
+	underLoad(t, func(c *sequencertest.Cluster, load *sequencertest.Load) {
+		for range 2 {
+			for i := range c.Len() {
+				c.Kill(i)
+			}
+			for i := range c.Len() {
+				c.Restart(i)
+			}
+			load.Await(300)
+		}
+	}, snapshotsOften)
+}
+
+// TestCluster_StoppedNodesHandOver looks that a planned stop leaves no append without its answer: what a client offers
+// meanwhile is refused or done, never unknown.
+func TestCluster_StoppedNodesHandOver(t *testing.T) {
+	underLoad(t, func(c *sequencertest.Cluster, load *sequencertest.Load) {
+		for i := range c.Len() {
+			c.Stop(i)
+			load.Await(100)
+			c.Restart(i)
+			c.WaitReady()
+		}
+	})
+}
+
+func TestCluster_OtherNodeSaysWhereToTurn(t *testing.T) {
+	c := sequencertest.Start(t, 3, 1)
+	client := c.Client()
+	sequencertest.MakeChats(t, client, []string{"alice"}, "chat")
+	leader := c.Leader(0)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for i, addr := range c.Addrs() {
+		_, err := client.DoNode(ctx, addr, "CHAT.APPEND", "chat", "alice", "m1", "hello")
+		var moved *wire.MovedError
+		switch {
+		case i == leader && err != nil:
+			t.Errorf("the leader answers %v", err)
+		case i != leader && (!errors.As(err, &moved) || moved.Addr != c.Addrs()[leader] || moved.Slot != wire.SlotOf("chat")):
+			t.Errorf("node %d answers %v, want MOVED to %s", i, err, c.Addrs()[leader])
+		}
+	}
+}
+
+func TestNode_WrongNumberOfGroupsDoesNotStart(t *testing.T) {
+	raft, resp := sequencertest.LoopbackAddrs(t)
+	cfg := sequencer.Config{
+		NodeID: "n1", Dir: t.TempDir(), RaftAddr: raft, RESPAddr: resp, Groups: 2,
+		Bootstrap: []raftfsm.Peer{{ID: "n1", RaftAddr: raft}},
+	}
+	n, err := sequencer.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sequencer.Open(cfg); err == nil {
+		t.Error("a second node opens the same directory")
+	}
+	if err := errors.Join(n.Close(), n.Close()); err != nil {
+		t.Error(err)
+	}
+	cfg.Groups = 3
+	if n, err := sequencer.Open(cfg); err == nil {
+		t.Error("a node with another number of groups opens", n.Close())
+	}
+	cfg.Groups = 2
+	n, err = sequencer.Open(cfg)
+	if err != nil {
+		t.Fatalf("open again as before: %v", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+}

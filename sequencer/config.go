@@ -1,0 +1,179 @@
+package sequencer
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/quorate/quorate/raftfsm"
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// Config says how a node runs. Only NodeID, Dir and the addresses must be set; the rest has defaults.
+type Config struct {
+	NodeID wire.NodeID
+	Dir    string // holds all of the node's data; one process at a time may have it open
+
+	RaftAddr string // host:port that other nodes reach this one at; it must not change as long as the data lives
+	RESPAddr string // host:port of the RESP server; port 0 takes a free one
+	OpsAddr  string // host:port of the operator's pages, told to the other nodes; nothing here listens on it
+	Region   string
+	Version  string // of the program, told to the other nodes
+	Password string // what AUTH wants; "" wants none. All nodes have the same
+
+	Groups    int            // the number of groups; fixed when Dir is made
+	Bootstrap []raftfsm.Peer // the first nodes, the same list on each; looked at only while Dir is empty
+
+	Timing          raftfsm.Timing
+	SnapshotEntries uint64        // entries between two snapshots of a group; 0 takes raftfsm's default
+	TrailingBytes   uint64        // bytes of log kept behind a snapshot; 0 takes raftfsm's default
+	WriteDeadline   time.Duration // for a write of a group's log; 0 takes raftfsm's default
+
+	FeedRetention  time.Duration // how long an event can be read from the feed
+	DedupRetention time.Duration // how long a clientMessageId is remembered
+	ExpireEvery    time.Duration // how often a leader lets its group forget
+
+	CardEvery time.Duration // how often the other nodes are asked for their addresses when nothing happens
+	DrainWait time.Duration // how long Close waits for other nodes to take over what this one leads
+
+	Limits Limits
+	Logger *slog.Logger
+	Fatal  func(error)        // told of a storage failure; the default logs it and ends the process
+	Clock  func() wire.Millis // the time that entries get; the default is the machine's
+}
+
+// Limits are the bounds of a node. A zero field takes its default. What is over a bound gets the error named here.
+type Limits struct {
+	// Of the road to the log.
+	EntryBytes    int           // bytes of commands in one entry
+	EntryCommands int           // commands in one entry
+	InFlight      int           // entries of one group proposed and not yet applied
+	NodeInFlight  int           // the same over all groups of the node, so that entries fill as it gets busy
+	QueueBytes    int           // bytes of commands waiting in one group; beyond: BUSY
+	OutboxWindow  int           // changes of chat lists under way from one group to the users' groups
+	OutboxWait    time.Duration // for one change of a chat list to be acknowledged before it is sent again
+	ExpireEvents  int           // feed events that one Expire command looks at
+	ReadWait      time.Duration // for a read point at the leader; beyond: TRYAGAIN
+
+	// Of the RESP server.
+	Connections    int           // open connections; beyond: closed at once
+	ConnCommands   int           // commands of one connection that wait for their answers; beyond it is not read
+	ConnReplyBytes int           // bytes of answers that wait for one connection to take them; beyond: closed
+	PreAuthArgs    int           // arguments of a command before AUTH
+	PreAuthBytes   int           // bytes of one argument before AUTH
+	CommandArgs    int           // arguments of a command
+	ArgumentBytes  int           // bytes of one argument
+	CommandBytes   int           // bytes of all arguments of a command
+	InlineBytes    int           // bytes of a command that is a line of text
+	WriteWait      time.Duration // for a connection to take its answers; beyond: closed
+	BlockWait      time.Duration // the longest BLOCK of FEED.READ
+	BlockedReads   int           // FEED.READ calls that wait at one time
+	FeedEvents     int           // events in one answer of FEED.READ
+	FeedBytes      int           // bytes of messages in one answer of FEED.READ or CHAT.RANGE
+}
+
+// defaults are the bounds that hold where Config names none.
+var defaults = Limits{
+	EntryBytes:    256 << 10,
+	EntryCommands: 4096,
+	InFlight:      4,
+	NodeInFlight:  8,
+	QueueBytes:    8 << 20,
+	OutboxWindow:  1024,
+	OutboxWait:    5 * time.Second,
+	ExpireEvents:  4096,
+	ReadWait:      5 * time.Second,
+
+	Connections:    10_000,
+	ConnCommands:   4096,
+	ConnReplyBytes: 16 << 20,
+	PreAuthArgs:    10,
+	PreAuthBytes:   16 << 10,
+	CommandArgs:    1024,
+	ArgumentBytes:  64 << 10,
+	CommandBytes:   256 << 10,
+	InlineBytes:    64 << 10,
+	WriteWait:      30 * time.Second,
+	BlockWait:      30 * time.Second,
+	BlockedReads:   1024,
+	FeedEvents:     1000,
+	FeedBytes:      1 << 20,
+}
+
+// withDefaults fills what Config leaves open.
+func (l Limits) withDefaults() Limits {
+	for _, f := range []struct {
+		field *int
+		value int
+	}{
+		{&l.EntryBytes, defaults.EntryBytes},
+		{&l.EntryCommands, defaults.EntryCommands},
+		{&l.InFlight, defaults.InFlight},
+		{&l.NodeInFlight, defaults.NodeInFlight},
+		{&l.QueueBytes, defaults.QueueBytes},
+		{&l.OutboxWindow, defaults.OutboxWindow},
+		{&l.ExpireEvents, defaults.ExpireEvents},
+		{&l.Connections, defaults.Connections},
+		{&l.ConnCommands, defaults.ConnCommands},
+		{&l.ConnReplyBytes, defaults.ConnReplyBytes},
+		{&l.PreAuthArgs, defaults.PreAuthArgs},
+		{&l.PreAuthBytes, defaults.PreAuthBytes},
+		{&l.CommandArgs, defaults.CommandArgs},
+		{&l.ArgumentBytes, defaults.ArgumentBytes},
+		{&l.CommandBytes, defaults.CommandBytes},
+		{&l.InlineBytes, defaults.InlineBytes},
+		{&l.BlockedReads, defaults.BlockedReads},
+		{&l.FeedEvents, defaults.FeedEvents},
+		{&l.FeedBytes, defaults.FeedBytes},
+	} {
+		orDefault(f.field, f.value)
+	}
+	orDefault(&l.OutboxWait, defaults.OutboxWait)
+	orDefault(&l.ReadWait, defaults.ReadWait)
+	orDefault(&l.WriteWait, defaults.WriteWait)
+	orDefault(&l.BlockWait, defaults.BlockWait)
+	return l
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c Config) withDefaults() Config {
+	orDefault(&c.Groups, 8)
+	orDefault(&c.FeedRetention, 48*time.Hour)
+	orDefault(&c.DedupRetention, 7*24*time.Hour)
+	orDefault(&c.ExpireEvery, time.Minute)
+	orDefault(&c.CardEvery, 2*time.Second)
+	orDefault(&c.DrainWait, 3*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Clock == nil {
+		c.Clock = func() wire.Millis { return wire.Millis(time.Now().UnixMilli()) }
+	}
+	c.Limits = c.Limits.withDefaults()
+	return c
+}
+
+// maxGroups is far above what one node runs well (a few dozen).
+const maxGroups = 1024
+
+func (c Config) check() error {
+	if err := wire.CheckID("the node's id", string(c.NodeID)); err != nil {
+		return err
+	}
+	if c.Dir == "" || c.RaftAddr == "" || c.RESPAddr == "" {
+		return errors.New("sequencer: Dir, RaftAddr and RESPAddr must be set")
+	}
+	if c.Groups < 1 || c.Groups > maxGroups {
+		return fmt.Errorf("sequencer: the number of groups must be 1 to %d, not %d", maxGroups, c.Groups)
+	}
+	return nil
+}
+
+func millisOf(d time.Duration) wire.Millis { return wire.Millis(d.Milliseconds()) }
