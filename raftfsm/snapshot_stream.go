@@ -104,9 +104,26 @@ func writeStreamFile(w io.Writer, dir string, f streamFile) error {
 	return err
 }
 
-// readStream unpacks a stream into dir, which must exist and be empty, and makes the files durable. What follows the
-// stream's end is an error too.
+// readStream unpacks a stream into dir, which must exist and be empty, and makes the files durable.
 func readStream(r io.Reader, dir string) error {
+	err := decodeStream(r, func(name string) (unpackedFile, error) {
+		return os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	})
+	if err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// unpackedFile is where the content of a file goes: an *os.File.
+type unpackedFile interface {
+	io.WriteCloser
+	Sync() error
+}
+
+// decodeStream reads a stream; create makes its files, each with a name of its own. What follows the stream's end is an
+// error too.
+func decodeStream(r io.Reader, create func(name string) (unpackedFile, error)) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	head := make([]byte, len(streamMagic)+1)
 	if _, err := io.ReadFull(in, head); err != nil {
@@ -116,7 +133,7 @@ func readStream(r io.Reader, dir string) error {
 		return fmt.Errorf("%w: not a stream of version %d", ErrSnapshotStream, streamVersion)
 	}
 	for n := 0; ; n++ {
-		more, err := readStreamFile(in, dir)
+		more, err := readStreamFile(in, create)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrSnapshotStream, err)
 		}
@@ -130,11 +147,11 @@ func readStream(r io.Reader, dir string) error {
 	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: bytes behind the end", ErrSnapshotStream)
 	}
-	return syncDir(dir)
+	return nil
 }
 
 // readStreamFile unpacks the next file; it is false at the end mark.
-func readStreamFile(in *bufio.Reader, dir string) (bool, error) {
+func readStreamFile(in *bufio.Reader, create func(string) (unpackedFile, error)) (bool, error) {
 	var length [2]byte
 	if _, err := io.ReadFull(in, length[:]); err != nil {
 		return false, err
@@ -151,7 +168,7 @@ func readStreamFile(in *bufio.Reader, dir string) (bool, error) {
 	if !goodFileName(name) || size > 1<<62 {
 		return false, fmt.Errorf("a file %q of %d bytes", name, size)
 	}
-	file, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	file, err := create(name)
 	if err != nil {
 		return false, err
 	}

@@ -99,15 +99,34 @@ func FuzzReadStream(f *testing.F) {
 	f.Add([]byte("QSNP\x01\x00\x00"))
 	f.Add([]byte("QSNP\x01\x00\x01x\x00\x00\x00\x00\x00\x00\x00\x01y\x00\x00\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		dir := t.TempDir()
-		if readStream(bytes.NewReader(b), dir) != nil {
+		files := map[string]*memoryFile{}
+		err := decodeStream(bytes.NewReader(b), func(name string) (unpackedFile, error) {
+			if !goodFileName(name) {
+				t.Fatalf("a file named %q", name)
+			}
+			if files[name] != nil {
+				return nil, os.ErrExist
+			}
+			files[name] = &memoryFile{}
+			return files[name], nil
+		})
+		if err != nil {
 			return
 		}
-		if again := streamOf(t, dir); len(again) != len(b) {
-			t.Fatalf("a stream of %d bytes unpacked to one of %d", len(b), len(again))
+		size := len(streamMagic) + 1 + 2
+		for name, file := range files {
+			size += streamFileHead + len(name) + file.Len() + streamFileTail
+		}
+		if size != len(b) {
+			t.Fatalf("a stream of %d bytes unpacked to what takes %d", len(b), size)
 		}
 	})
 }
+
+type memoryFile struct{ bytes.Buffer }
+
+func (*memoryFile) Sync() error  { return nil }
+func (*memoryFile) Close() error { return nil }
 
 // A crash may come between any two steps of a replacement.
 func TestStore_CrashWhileReplaced(t *testing.T) {
