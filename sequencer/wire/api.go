@@ -128,14 +128,6 @@ func (c *Client) Range(ctx context.Context, q RangeRequest) (Page, error) {
 	return call(ctx, c, q.ChatID, decodePage, q.args()...)
 }
 
-// Receipt raises watermarks of members of one chat. The results are in the order of the marks.
-func (c *Client) Receipt(ctx context.Context, chatID string, marks []Mark) ([]MarkResult, error) {
-	if len(marks) == 0 {
-		return nil, nil
-	}
-	return call(ctx, c, chatID, decodeMarks(marks), receiptArgs(chatID, marks)...)
-}
-
 // Receipts reads the watermarks of all members; with a seq the times at which each member other than its sender had that
 // message. With forUser it is ErrNotMember for one who is not a member.
 func (c *Client) Receipts(ctx context.Context, chatID string, seq Seq, forUser string) ([]Watermarks, error) {
@@ -229,21 +221,6 @@ func (q *RangeRequest) args() []string {
 
 func getChatArgs(chatID, forUser string) []string {
 	return appendFor([]string{"CHAT.GET", chatID}, forUser)
-}
-
-func receiptArgs(chatID string, marks []Mark) []string {
-	args := make([]string, 2, 2+5*len(marks))
-	args[0], args[1] = "CHAT.RECEIPT", chatID
-	for _, m := range marks {
-		args = append(args, m.UserID)
-		if m.Delivered > 0 {
-			args = append(args, "DELIVERED", utoa(m.Delivered))
-		}
-		if m.Read > 0 {
-			args = append(args, "READ", utoa(m.Read))
-		}
-	}
-	return args
 }
 
 func userChatsArgs(userID, after string, count int) []string {

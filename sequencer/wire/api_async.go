@@ -26,15 +26,6 @@ func (c *Client) HeadAsync(timeout time.Duration, chatID, forUser string, done f
 	submit(c, timeout, chatID, decodeHead(chatID), done, appendFor([]string{"CHAT.HEAD", chatID}, forUser)...)
 }
 
-// ReceiptAsync is Receipt that does not wait.
-func (c *Client) ReceiptAsync(timeout time.Duration, chatID string, marks []Mark, done func([]MarkResult, error)) {
-	if len(marks) == 0 {
-		done(nil, nil)
-		return
-	}
-	submit(c, timeout, chatID, decodeMarks(marks), done, receiptArgs(chatID, marks)...)
-}
-
 // UserChatsAsync is UserChats that does not wait.
 func (c *Client) UserChatsAsync(timeout time.Duration, userID, after string, count int, done func(UserChatsPage, error)) {
 	submit(c, timeout, userID, decodeUserChats, done, userChatsArgs(userID, after, count)...)
