@@ -14,55 +14,76 @@ type FSM struct {
 	store *Store
 	cache *chatCache
 	meta  meta
-	fatal func(error)
 }
 
 var _ raft.BatchingFSM = (*FSM)(nil)
 
-// newFSM makes the state machine over a store. fatal is told when the state can no longer be trusted; it must not return.
+// newFSM makes the state machine over a store. fatal is told, once, when the state can no longer be trusted; nothing is
+// applied after that.
 func newFSM(s *Store, fatal func(error)) *FSM {
-	return &FSM{store: s, cache: newChatCache(s.cfg.CachedChats), meta: s.meta(), fatal: fatal}
+	s.failure.listen(fatal)
+	return &FSM{store: s, cache: newChatCache(s.cfg.CachedChats), meta: s.meta()}
 }
 
 // Apply carries out one log.
 func (f *FSM) Apply(l *raft.Log) interface{} { return f.ApplyBatch([]*raft.Log{l})[0] }
 
 // ApplyBatch carries out logs in order and answers []Result for each command, nil for the others and for those that the
-// store holds already: after a crash raft offers again what follows its last snapshot.
+// store holds already: after a crash raft offers again what follows its last snapshot. After a failure every answer is
+// nil, which leaves the outcome open.
 func (f *FSM) ApplyBatch(logs []*raft.Log) []interface{} {
 	replies := make([]interface{}, len(logs))
 	for i, l := range logs {
 		if l.Index <= f.meta.index {
 			continue
 		}
-		if l.Type != raft.LogCommand {
-			f.run(l.Index, l.Term, Entry{})
-			continue
-		}
-		entry, err := DecodeEntry(l.Data)
+		results, err := f.one(l)
 		if err != nil {
-			f.fatal(fmt.Errorf("entry %d of the log cannot be read: %w", l.Index, err))
-			return replies
+			if !errors.Is(err, errClosed) {
+				f.store.failure.tell(err)
+			}
+			break
 		}
-		replies[i] = f.run(l.Index, l.Term, entry)
+		if l.Type == raft.LogCommand {
+			replies[i] = results
+		}
 	}
 	return replies
 }
 
+func (f *FSM) one(l *raft.Log) ([]Result, error) {
+	if err := f.store.failure.failed(); err != nil {
+		return nil, err
+	}
+	var entry Entry
+	if l.Type == raft.LogCommand {
+		var err error
+		if entry, err = DecodeEntry(l.Data); err != nil {
+			return nil, fmt.Errorf("entry %d of the log cannot be read: %w", l.Index, err)
+		}
+	}
+	return f.run(l.Index, l.Term, entry)
+}
+
 // run applies one entry in one batch of the store, with its index.
-func (f *FSM) run(index, term uint64, e Entry) []Result {
+func (f *FSM) run(index, term uint64, e Entry) (results []Result, err error) {
+	f.store.mu.RLock()
+	defer f.store.mu.RUnlock()
+	if f.store.db == nil {
+		return nil, fmt.Errorf("apply entry %d: %w", index, errClosed)
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			bad, ok := r.(*corruption)
 			if !ok {
 				panic(r)
 			}
-			f.fatal(fmt.Errorf("apply entry %d: %w", index, bad.err))
+			results, err = nil, fmt.Errorf("apply entry %d: %w: %w", index, ErrStorage, bad.err)
 		}
 	}()
 	t := &txn{fsm: f, batch: f.store.db.NewBatch(), now: e.Time, meta: f.meta, over: map[string][]byte{}}
 	t.meta.index, t.meta.term = index, term
-	results := make([]Result, len(e.Commands))
+	results = make([]Result, len(e.Commands))
 	for i, c := range e.Commands {
 		results[i] = t.apply(c)
 	}
@@ -70,20 +91,23 @@ func (f *FSM) run(index, term uint64, e Entry) []Result {
 	f.meta = t.meta
 	f.cache.trim()
 	f.store.publish(t.meta, t.events)
-	return results
+	return results, nil
 }
+
+// errClosed says that an entry came after the store was closed, at the end of a process that could not wait for raft.
+var errClosed = errors.New("the store is closed")
 
 // Snapshot hands out a reference; its Persist does the work, beside Apply.
 func (f *FSM) Snapshot() (raft.FSMSnapshot, error) { return &snapshotRef{store: f.store}, nil }
 
-// Restore replaces the state by that of a snapshot.
+// Restore replaces the state by that of a snapshot. A snapshot that cannot be read leaves the state as it was.
 func (f *FSM) Restore(rc io.ReadCloser) error {
 	if err := restore(f.store, rc); err != nil {
+		if errors.Is(err, ErrStorage) {
+			f.store.failure.tell(err)
+		}
 		return fmt.Errorf("restore: %w", err)
 	}
 	f.cache, f.meta = newChatCache(f.store.cfg.CachedChats), f.store.meta()
 	return nil
 }
-
-// errNoState says that a checkpoint is of no group.
-var errNoState = errors.New("the store holds no state")

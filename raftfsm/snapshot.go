@@ -31,7 +31,7 @@ func (s *snapshotRef) Release() {}
 // restore replaces the store's state by that of a snapshot. It is prepared aside: a snapshot that turns out to be broken
 // leaves the old state as it was.
 func restore(s *Store, rc io.ReadCloser) error {
-	aside := filepath.Join(s.dir, "db.new")
+	aside := s.coming()
 	if err := os.RemoveAll(aside); err != nil {
 		return err
 	}

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -20,6 +21,8 @@ type StoreConfig struct {
 	MemTableBytes uint64 // default 16 MiB
 	TailBytes     int    // of the feed's newest events, kept decoded; default 8 MiB
 	CachedChats   int    // that the apply goroutine holds decoded; default 16384
+
+	fs vfs.FS // under Pebble; tests put faults there
 }
 
 func (c StoreConfig) withDefaults() StoreConfig {
@@ -35,6 +38,9 @@ func (c StoreConfig) withDefaults() StoreConfig {
 	if c.CachedChats == 0 {
 		c.CachedChats = 16384
 	}
+	if c.fs == nil {
+		c.fs = vfs.Default
+	}
 	return c
 }
 
@@ -46,9 +52,11 @@ type Store struct {
 	cfg  StoreConfig
 	tail *feedTail
 
-	mu    sync.RWMutex // held for reading while db is used, for writing while it is replaced
-	db    *pebble.DB   // nil while it is replaced, and after Close
-	state meta         // of the last committed entry
+	mu    sync.RWMutex         // held for reading while db is used, for writing while it is replaced or closed
+	db    *pebble.DB           // nil while it is replaced, and after Close
+	state atomic.Pointer[meta] // of the last committed entry
+
+	failure failure
 }
 
 // OpenStore opens the store in dir, or makes it. A replacement that a crash cut short is finished or undone first.
@@ -67,31 +75,8 @@ func OpenStore(dir string, cfg StoreConfig) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) current() string { return filepath.Join(s.dir, "db") }
-func (s *Store) retired() string { return filepath.Join(s.dir, "db.old") }
-
-// settle undoes or finishes a replacement: without db, the one set aside is the state; with db, the other is rubbish.
-func (s *Store) settle() error {
-	_, err := os.Stat(s.current())
-	if errors.Is(err, os.ErrNotExist) {
-		err = os.Rename(s.retired(), s.current())
-		if errors.Is(err, os.ErrNotExist) {
-			return nil // a new store
-		}
-		if err == nil {
-			err = syncDir(s.dir)
-		}
-	} else if err == nil {
-		err = os.RemoveAll(s.retired())
-	}
-	if err != nil {
-		return fmt.Errorf("settle the store: %w", err)
-	}
-	return nil
-}
-
 func (s *Store) open() error {
-	db, err := openPebble(s.current(), s.cfg)
+	db, err := s.openPebble(s.current(), false)
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
@@ -99,17 +84,27 @@ func (s *Store) open() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("open the store: %w", err), db.Close())
 	}
-	s.db, s.state = db, state
+	s.db = db
+	s.state.Store(&state)
 	s.tail.reset(state.feedNext)
 	return nil
 }
 
-func openPebble(dir string, cfg StoreConfig) (*pebble.DB, error) {
-	cache := pebble.NewCache(cfg.CacheBytes)
+// pebbleFormat is the version of Pebble's files. It is named, not "the newest", as a newer Pebble must not write what the
+// nodes that are not upgraded yet cannot read.
+const pebbleFormat = pebble.FormatValueSeparation
+
+func (s *Store) openPebble(dir string, readOnly bool) (*pebble.DB, error) {
+	cache := pebble.NewCache(s.cfg.CacheBytes)
 	defer cache.Unref()
 	opts := &pebble.Options{
-		Cache: cache, DisableWAL: true, MemTableSize: cfg.MemTableBytes, MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold: 4, L0StopWritesThreshold: 24, FormatMajorVersion: pebble.FormatNewest, Logger: quiet{},
+		FS: s.cfg.fs, ReadOnly: readOnly, FormatMajorVersion: pebbleFormat, DisableWAL: true,
+		Cache: cache, MemTableSize: s.cfg.MemTableBytes, MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold: 4, L0StopWritesThreshold: 24, Logger: quiet{&s.failure},
+		// A flush or compaction that fails is tried again for ever, and meanwhile writes stand still or memory grows.
+		EventListener: &pebble.EventListener{BackgroundError: func(err error) {
+			s.failure.tell(fmt.Errorf("%w: background work of the store: %w", ErrStorage, err))
+		}},
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -130,8 +125,21 @@ func readMeta(db *pebble.DB) (meta, error) {
 	return m, errors.Join(err, closer.Close())
 }
 
-// view calls read with the database, which stays open meanwhile.
+// view calls read with the database, which stays open meanwhile. An error of the disk, or a record that cannot be read,
+// is fatal: what else lies in these files is not to be trusted either.
 func (s *Store) view(read func(db *pebble.DB) error) error {
+	err := s.locked(read)
+	for _, answer := range []error{nil, wire.ErrTryAgain, wire.ErrNoChat, wire.ErrNotMember, wire.ErrTrimmed} {
+		if errors.Is(err, answer) {
+			return err
+		}
+	}
+	err = fmt.Errorf("%w: read the store: %w", ErrStorage, err)
+	s.failure.tell(err)
+	return err
+}
+
+func (s *Store) locked(read func(db *pebble.DB) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.db == nil {
@@ -140,11 +148,7 @@ func (s *Store) view(read func(db *pebble.DB) error) error {
 	return read(s.db)
 }
 
-func (s *Store) meta() meta {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.state
-}
+func (s *Store) meta() meta { return *s.state.Load() }
 
 // Applied gives the index and the term of the last entry that the state holds.
 func (s *Store) Applied() (index, term uint64) {
@@ -154,74 +158,8 @@ func (s *Store) Applied() (index, term uint64) {
 
 // publish makes a committed entry known to readers.
 func (s *Store) publish(m meta, events []wire.Event) {
-	s.mu.Lock()
-	s.state = m
-	s.mu.Unlock()
+	s.state.Store(&m)
 	s.tail.add(events)
-}
-
-// Checkpoint puts all applied state on disk and a copy of it, made of hard links, into dir, which must not exist. It
-// gives the index that the copy surely holds; it may hold later entries too. Entries go on being applied meanwhile.
-func (s *Store) Checkpoint(dir string) (index uint64, err error) {
-	index, _ = s.Applied()
-	err = s.view(func(db *pebble.DB) error {
-		if err := db.Flush(); err != nil {
-			return fmt.Errorf("flush the store: %w", err)
-		}
-		if err := db.Checkpoint(dir); err != nil {
-			return fmt.Errorf("checkpoint the store: %w", err)
-		}
-		return nil
-	})
-	return index, err
-}
-
-// ReplaceWith makes the complete checkpoint in dir, on the same file system, the state. dir is gone afterwards. A crash
-// in between leaves the old state or the new one.
-func (s *Store) ReplaceWith(dir string) error {
-	if err := s.verify(dir); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old := s.db
-	s.db = nil
-	if old != nil {
-		if err := old.Close(); err != nil {
-			return fmt.Errorf("close the old state: %w", err)
-		}
-	}
-	for _, step := range [][2]string{{s.current(), s.retired()}, {dir, s.current()}} {
-		if err := os.Rename(step[0], step[1]); err != nil {
-			return fmt.Errorf("replace the state: %w", err)
-		}
-		if err := syncDir(s.dir); err != nil {
-			return fmt.Errorf("replace the state: %w", err)
-		}
-	}
-	if err := s.open(); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(s.retired()); err != nil {
-		return fmt.Errorf("remove the old state: %w", err)
-	}
-	return nil
-}
-
-// verify opens a checkpoint and reads the group's own record.
-func (s *Store) verify(dir string) error {
-	db, err := openPebble(dir, s.cfg)
-	if err != nil {
-		return fmt.Errorf("open the new state: %w", err)
-	}
-	m, err := readMeta(db)
-	if err == nil && m.index == 0 {
-		err = errNoState
-	}
-	if err := errors.Join(err, db.Close()); err != nil {
-		return fmt.Errorf("verify the new state: %w", err)
-	}
-	return nil
 }
 
 // Close ends all reads and closes the files. What is only in memory is not written: the log has it.
@@ -240,23 +178,16 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // keyNumber reads the number at the end of a key.
 func keyNumber(key []byte) uint64 { return binary.BigEndian.Uint64(key[len(key)-8:]) }
 
-// quiet drops what Pebble tells of its daily work.
-type quiet struct{}
+// quiet drops what Pebble tells of its daily work. Errors come as events; what Pebble cannot go on from is fatal here too.
+type quiet struct{ failure *failure }
 
 func (quiet) Infof(string, ...interface{})  {}
 func (quiet) Errorf(string, ...interface{}) {}
-func (quiet) Fatalf(format string, args ...interface{}) {
-	panic(fmt.Sprintf("FATAL: store: "+format, args...))
+func (q quiet) Fatalf(format string, args ...interface{}) {
+	err := fmt.Errorf("%w: store: %s", ErrStorage, fmt.Sprintf(format, args...))
+	q.failure.tell(err)
+	panic("FATAL: " + err.Error()) // Pebble counts on Fatalf not returning
 }

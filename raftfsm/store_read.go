@@ -156,7 +156,7 @@ type OutboxRecord struct {
 // Outbox gives the oldest records of the outbox, at most limit.
 func (s *Store) Outbox(limit int) (records []OutboxRecord, err error) {
 	err = s.view(func(db *pebble.DB) error {
-		first := s.state.outboxFirst
+		first := s.meta().outboxFirst
 		it, err := db.NewIter(&pebble.IterOptions{
 			LowerBound: numberKey(nil, tableOutbox, first), UpperBound: []byte{tableOutbox + 1},
 		})

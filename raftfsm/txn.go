@@ -35,7 +35,7 @@ func (t *txn) fail(what string, err error) {
 	panic(&corruption{fmt.Errorf("%s: %w", what, err)})
 }
 
-// corruption travels up to Apply, which hands it to the owner's Fatal.
+// corruption travels up to run, which makes an error of it.
 type corruption struct{ err error }
 
 // get reads a record that earlier commands of the entry may have written. It is valid until the next call.
@@ -152,6 +152,9 @@ func (t *txn) finish() {
 	}
 	t.put(metaKey, t.meta.append(nil))
 	if err := t.batch.Commit(pebble.NoSync); err != nil {
+		t.fail("commit", err)
+	}
+	if err := t.batch.Close(); err != nil {
 		t.fail("commit", err)
 	}
 }
