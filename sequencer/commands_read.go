@@ -1,0 +1,278 @@
+package sequencer
+
+import (
+	"errors"
+
+	"github.com/quorate/quorate/raftfsm"
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// errCrossSlot is Redis's answer to keys that are not together.
+const errCrossSlot = redisError("CROSSSLOT Keys in request don't hash to the same slot")
+
+// member finds one of a chat's members, and what of the log he may read.
+func member(chat *wire.Chat, userID string) (view, error) {
+	m, ok := chat.Member(userID)
+	if !ok {
+		return nil, wire.ErrNotMember
+	}
+	return viewOf(m.Intervals, chat.LastSeq), nil
+}
+
+// firstVisible is the first seq that a member may read, or will be able to.
+func firstVisible(m wire.Member) wire.Seq {
+	first := m.Intervals[0].From
+	for _, i := range m.Intervals {
+		first = min(first, i.From)
+	}
+	return max(first, 1)
+}
+
+// chatGet is CHAT.GET chatId [FOR user] [STALE].
+func chatGet(_ *conn, k *call, a args) error {
+	chatID, err := a.id(1, "chatId")
+	if err != nil {
+		return err
+	}
+	how, user := reading{key: chatID}, ""
+	for o := (options{args: a, at: 2}); o.more(); {
+		switch {
+		case o.take(0, "FOR"):
+			if user, err = o.id("FOR"); err != nil {
+				return err
+			}
+		case o.take(1, "STALE"):
+			how.stale = true
+		default:
+			return errSyntax
+		}
+	}
+	return k.read(how, func(s *raftfsm.Store, r *reply) error {
+		chat, err := s.Chat(chatID)
+		if err != nil {
+			return err
+		}
+		if user == "" {
+			chatMap(r, chat, 0)
+			return nil
+		}
+		return chatFor(s, r, chat, user)
+	})
+}
+
+// chatFor answers a chat as one of its members sees it.
+func chatFor(s *raftfsm.Store, r *reply, chat *wire.Chat, user string) error {
+	visible, err := member(chat, user)
+	if err != nil {
+		return err
+	}
+	marks, err := s.Marks(chat.ChatID, user)
+	if err != nil {
+		return err
+	}
+	var last []wire.Message
+	if seq := visible.last(); seq > 0 {
+		if last, err = s.Range(chat.ChatID, seq, 1); err != nil {
+			return err
+		}
+	}
+	m, _ := chat.Member(user)
+	chatMap(r, chat, 4)
+	r.fieldInt("deliveredUpTo", int64(marks.Delivered))
+	r.fieldInt("readUpTo", int64(marks.Read))
+	r.fieldInt("from", int64(firstVisible(m)))
+	r.field("lastMessage")
+	if len(last) == 0 {
+		r.null()
+	} else {
+		messageMap(r, &last[0], false)
+	}
+	return nil
+}
+
+// pageRequest is CHAT.RANGE chatId fromSeq count [BEFORE] [STALE] [TIMES] [FOR user].
+type pageRequest struct {
+	chatID string
+	seq    wire.Seq
+	count  int
+	before bool
+	times  bool
+	user   string
+	bytes  int // that the page may have
+}
+
+func chatRange(c *conn, k *call, a args) error {
+	q := pageRequest{bytes: c.srv.limits.FeedBytes}
+	var err error
+	if q.chatID, err = a.id(1, "chatId"); err != nil {
+		return err
+	}
+	if q.seq, err = a.seq(2, "fromSeq"); err != nil {
+		return err
+	}
+	count, err := a.number(3, "count", 1, wire.MaxPage)
+	if err != nil {
+		return err
+	}
+	q.count = int(count)
+	how := reading{key: q.chatID}
+	for o := (options{args: a, at: 4}); o.more(); {
+		switch {
+		case o.take(0, "BEFORE"):
+			q.before = true
+		case o.take(1, "STALE"):
+			how.stale = true
+		case o.take(2, "TIMES"):
+			q.times = true
+		case o.take(3, "FOR"):
+			if q.user, err = o.id("FOR"); err != nil {
+				return err
+			}
+		default:
+			return errSyntax
+		}
+	}
+	return k.read(how, q.read)
+}
+
+// rangeCost is what a page may have: its messages, or the bytes that end it and one message over.
+func rangeCost(c *conn, a args) int {
+	count, ok := digits(a[3])
+	if !ok || count > wire.MaxPage {
+		return 0 // refused
+	}
+	return min(int(count)*(messageBytes+wire.MaxTextBytes), c.srv.limits.FeedBytes+messageBytes+wire.MaxTextBytes)
+}
+
+// read answers the page.
+func (q *pageRequest) read(s *raftfsm.Store, r *reply) error {
+	chat, err := s.Chat(q.chatID)
+	if err != nil {
+		return err
+	}
+	visible := wholeLog(chat.LastSeq)
+	if q.user != "" {
+		if visible, err = member(chat, q.user); err != nil {
+			return err
+		}
+	}
+	p := pageReader{store: s, chatID: q.chatID, size: q.bytes}
+	next, archived, err := q.page(&p, visible, chat.HotFrom)
+	if err != nil {
+		return err
+	}
+	if q.times {
+		if err := s.Times(chat, p.got); err != nil {
+			return err
+		}
+	}
+	r.maps(4)
+	r.fieldStr("chatId", q.chatID)
+	r.field("messages")
+	r.array(len(p.got))
+	for i := range p.got {
+		messageMap(r, &p.got[i], q.times)
+	}
+	r.fieldInt("next", int64(next))
+	r.fieldBool("archived", archived)
+	return nil
+}
+
+// page reads the messages and tells where the next page begins. archived says that part of what was asked for is no
+// longer in the hot store; the page then holds the rest of it.
+func (q *pageRequest) page(p *pageReader, visible view, hotFrom wire.Seq) (next wire.Seq, archived bool, err error) {
+	if q.before {
+		runs := visible.before(q.seq, q.count)
+		archived = runs.below(hotFrom)
+		if err = p.down(runs.since(hotFrom)); err == nil && len(p.got) > 0 && visible.below(p.got[0].Seq) {
+			next = p.got[0].Seq
+		}
+		return next, archived, err
+	}
+	runs, behind := visible.from(q.seq, q.count)
+	archived = runs.below(hotFrom)
+	if next, err = p.up(runs.since(hotFrom)); next == 0 {
+		next = behind
+	}
+	return next, archived, err
+}
+
+// chatHead is CHAT.HEAD chatId… [FOR user] [STALE].
+func chatHead(_ *conn, k *call, a args) error {
+	how, user, chats := reading{}, "", a[1:]
+	if n := len(chats); n > 1 && chats.is(n-1, "STALE") {
+		how.stale, chats = true, chats[:n-1]
+	}
+	if n := len(chats); n > 2 && chats.is(n-2, "FOR") {
+		var err error
+		if user, err = chats.id(n-1, "FOR"); err != nil {
+			return err
+		}
+		chats = chats[:n-2]
+	}
+	for i := range chats {
+		chatID, err := chats.id(i, "chatId")
+		if err != nil {
+			return err
+		}
+		if i > 0 && wire.SlotOf(chatID) != wire.SlotOf(how.key) {
+			return errCrossSlot
+		}
+		how.key = chatID
+	}
+	return k.read(how, func(s *raftfsm.Store, r *reply) error {
+		r.array(len(chats))
+		for i := range chats {
+			if err := headOf(s, r, chats.str(i), user); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// headOf answers how far one chat's log goes; null where there is no such chat, or the user is not a member.
+func headOf(s *raftfsm.Store, r *reply, chatID, user string) error {
+	if user == "" {
+		head, err := s.Head(chatID)
+		if errors.Is(err, wire.ErrNoChat) {
+			r.null()
+			return nil
+		}
+		if err == nil {
+			r.maps(4)
+			headFields(r, chatID, head)
+		}
+		return err
+	}
+	chat, err := s.Chat(chatID)
+	if errors.Is(err, wire.ErrNoChat) {
+		r.null()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m, ok := chat.Member(user)
+	if !ok {
+		r.null()
+		return nil
+	}
+	marks, err := s.Marks(chatID, user)
+	if err != nil {
+		return err
+	}
+	r.maps(7)
+	headFields(r, chatID, raftfsm.Head{LastSeq: chat.LastSeq, HotFrom: chat.HotFrom, Lamport: chat.Lamport})
+	r.fieldInt("deliveredUpTo", int64(marks.Delivered))
+	r.fieldInt("readUpTo", int64(marks.Read))
+	r.fieldInt("from", int64(firstVisible(m)))
+	return nil
+}
+
+func headFields(r *reply, chatID string, head raftfsm.Head) {
+	r.fieldStr("chatId", chatID)
+	r.fieldInt("lastSeq", int64(head.LastSeq))
+	r.fieldInt("hotFrom", int64(head.HotFrom))
+	r.fieldInt("lamport", int64(head.Lamport))
+}
