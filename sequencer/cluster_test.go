@@ -91,8 +91,6 @@ func TestCluster_AllKilledAndRestarted(t *testing.T) {
 	}, snapshotsOften)
 }
 
-// TestCluster_StoppedNodesHandOver looks that a planned stop leaves no append without its answer: what a client offers
-// meanwhile is refused or done, never unknown.
 func TestCluster_StoppedNodesHandOver(t *testing.T) {
 	underLoad(t, func(c *sequencertest.Cluster, load *sequencertest.Load) {
 		for i := range c.Len() {

@@ -59,13 +59,15 @@ func Start(t testing.TB, nodes, groups int, options ...Option) *Cluster {
 	return c
 }
 
-// logger writes warnings only, where the test's output goes; QUORATE_TEST_LOG=debug shows all.
+// logger discards what nodes say of the faults that tests make; QUORATE_TEST_LOG=debug, info, warn or error shows it.
 func logger(t testing.TB) *slog.Logger {
-	level := slog.LevelError
-	if text := os.Getenv("QUORATE_TEST_LOG"); text != "" {
-		if err := level.UnmarshalText([]byte(text)); err != nil {
-			t.Fatalf("QUORATE_TEST_LOG: %v", err)
-		}
+	text := os.Getenv("QUORATE_TEST_LOG")
+	if text == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(text)); err != nil {
+		t.Fatalf("QUORATE_TEST_LOG: %v", err)
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
