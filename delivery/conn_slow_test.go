@@ -183,3 +183,22 @@ func TestConn_CloseComesBehindWhatIsQueued(t *testing.T) {
 		t.Fatalf("reason %q", reason)
 	}
 }
+
+func TestConn_WaitingBeginsWhenTheSocketIsFull(t *testing.T) {
+	rig := newEngineRig(t, engineConfig{OutboxBytes: 128 << 10})
+	now := uint32(1 << 24)
+	rig.e.wheel.current.Store(now) // the clock reaches this in years, so time stands still
+	_, p := rig.open()
+	n := fill(t, p.c, 0)
+	stall := rig.e.wheel.ticks(rig.e.cfg.StallTimeout)
+	if due := p.c.onTimer(now); due != now+stall {
+		t.Fatalf("the next look is %d ticks ahead, want %d", due-now, stall)
+	}
+	if p.c.onTimer(now + stall - 1); p.c.buffered() < 64<<10 {
+		t.Fatal("given up too early")
+	}
+	p.c.onTimer(now + stall)
+	if p.c.send(numbered(n)) || p.c.buffered() > 2<<10 {
+		t.Fatal("not given up in time")
+	}
+}

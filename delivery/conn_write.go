@@ -85,6 +85,7 @@ func (c *conn) writev(frames [][]byte) (n int, full bool, err error) {
 		return 0, false, net.ErrClosed
 	}
 	for {
+		c.e.writes.Add(1)
 		if len(frames) == 1 {
 			n, err = unix.Write(int(c.fd), frames[0])
 		} else {

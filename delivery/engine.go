@@ -93,6 +93,8 @@ type engine struct {
 
 	entered atomic.Uint64 // connections given to nbio; see sinkOf
 
+	writes atomic.Uint64 // system calls that wrote to clients
+
 	count atomic.Int64  // connections admitted and not yet closed
 	left  chan struct{} // one token when count may have fallen to 0 while closing
 

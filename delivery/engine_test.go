@@ -258,7 +258,11 @@ func TestEngine_SendLaterWaitsForFlush(t *testing.T) {
 	if p.c.buffered() == 0 {
 		t.Fatal("nothing is waiting for flush")
 	}
+	before := rig.e.writes.Load()
 	rig.e.flush([]*conn{p.c})
+	if n := rig.e.writes.Load() - before; n != 2 { // 64 and 36
+		t.Errorf("100 frames left in %d system calls", n)
+	}
 	for i := range 100 {
 		c.expect(frame.OpText, fmt.Sprint(i))
 	}

@@ -99,13 +99,15 @@ func TestParser_AnnouncedLengthTakesNoMemory(t *testing.T) {
 }
 
 func TestParser_HoldsNothingBetweenMessages(t *testing.T) {
-	p := &Parser{MaxMessage: testMax}
-	for _, b := range text("split into bytes") {
-		if _, _, err := p.Next([]byte{b}); err != nil {
-			t.Fatal(err)
+	for name, in := range map[string][]byte{"text": text("split into bytes"), "ping": ping("split into bytes")} {
+		p := &Parser{MaxMessage: testMax}
+		for _, b := range in {
+			if _, _, err := p.Next([]byte{b}); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if ev, _, err := p.Next(nil); ev.Kind != None || err != nil || p.hold != nil || p.Holding() {
-		t.Fatalf("after a message: %v, %v, hold %v", ev, err, p.hold)
+		if ev, _, err := p.Next(nil); ev.Kind != None || err != nil || p.hold != nil || p.Holding() {
+			t.Fatalf("after a %s: %v, %v, hold %v", name, ev, err, p.hold)
+		}
 	}
 }
