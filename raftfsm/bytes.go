@@ -3,12 +3,17 @@ package raftfsm
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// errTruncated says that a record or an entry ends in the middle of a field.
-var errTruncated = errors.New("truncated")
+var (
+	errTruncated = errors.New("truncated")                       // an entry or a record ends in the middle of a field
+	errNumber    = errors.New("a number is too large or padded") // not the one form that a writer gives it
+	errFlag      = errors.New("a flag is neither 0 nor 1")
+	errLeftOver  = errors.New("bytes left over")
+)
 
 // appendString appends a uvarint length and the bytes.
 func appendString(dst []byte, s string) []byte {
@@ -43,15 +48,29 @@ func (d *decoder) uvarint() uint64 {
 		return 0
 	}
 	v, n := binary.Uvarint(d.rest)
-	if n <= 0 {
+	switch {
+	case n == 0:
 		d.err = errTruncated
+	case n < 0, n > 1 && d.rest[n-1] == 0:
+		d.err = errNumber // every value has one form, so that equal state is equal bytes
+	default:
+		d.rest = d.rest[n:]
+		return v
+	}
+	return 0
+}
+
+// atMost reads a number that has a bound.
+func (d *decoder) atMost(limit uint64) uint64 {
+	v := d.uvarint()
+	if v > limit {
+		d.err = errNumber
 		return 0
 	}
-	d.rest = d.rest[n:]
 	return v
 }
 
-func (d *decoder) millis() wire.Millis { return wire.Millis(d.uvarint()) }
+func (d *decoder) millis() wire.Millis { return wire.Millis(d.atMost(math.MaxInt64)) }
 
 func (d *decoder) bytes(n uint64) []byte {
 	if d.err != nil {
@@ -71,7 +90,7 @@ func (d *decoder) string() string { return string(d.bytes(d.uvarint())) }
 func (d *decoder) bool() bool {
 	b := d.bytes(1)
 	if d.err == nil && b[0] > 1 {
-		d.err = errors.New("a flag is neither 0 nor 1")
+		d.err = errFlag
 	}
 	return d.err == nil && b[0] == 1
 }
@@ -95,7 +114,7 @@ func (d *decoder) strings() []string {
 // end is the first failure, or one for bytes that are left over.
 func (d *decoder) end() error {
 	if d.err == nil && len(d.rest) > 0 {
-		d.err = errors.New("bytes left over")
+		d.err = errLeftOver
 	}
 	return d.err
 }

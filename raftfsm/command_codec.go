@@ -3,6 +3,7 @@ package raftfsm
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -124,7 +125,7 @@ func decodeBody(kind commandKind, body []byte) (Command, error) {
 	case kindAckOutbox:
 		c = AckOutbox{Through: d.uvarint()}
 	case kindExpire:
-		c = Expire{FeedBefore: d.millis(), DedupBefore: d.millis(), Max: uint32(d.uvarint())}
+		c = Expire{FeedBefore: d.millis(), DedupBefore: d.millis(), Max: uint32(d.atMost(math.MaxUint32))}
 	default:
 		return nil, fmt.Errorf("unknown command kind %d", kind)
 	}

@@ -11,10 +11,10 @@ import (
 const entryVersion = 1
 
 // AppendEntry appends an entry that holds count commands, encoded one after the other by AppendCommand. now is the
-// leader's time.
+// leader's time; one before 1970 counts as 1970.
 func AppendEntry(dst []byte, now wire.Millis, count int, commands []byte) []byte {
 	dst = append(dst, entryVersion)
-	dst = binary.AppendUvarint(dst, uint64(now))
+	dst = binary.AppendUvarint(dst, uint64(max(0, now)))
 	dst = binary.AppendUvarint(dst, uint64(count))
 	return append(dst, commands...)
 }
