@@ -37,7 +37,7 @@ func (t *txn) createChat(c CreateChat) Result {
 		ch.members = append(ch.members, wire.Member{UserID: user, Intervals: []wire.Interval{{From: 1}}})
 		t.leave(PutUserChat{UserID: user, Present: true, Chat: ch.line()})
 	}
-	t.fsm.cache.put(c.ChatID, ch)
+	t.fsm.cache.put(ch)
 	t.putChat(ch)
 	t.count(ch)
 	t.emit(wire.Event{Kind: wire.EventChat, ChatID: c.ChatID, Version: 1, Added: c.Members, At: t.now})

@@ -40,6 +40,7 @@ func appendBool(dst []byte, b bool) []byte {
 // tells at the end.
 type decoder struct {
 	rest []byte
+	text string // where not "", the same bytes up to the end of rest: strings are cut from it instead of copied one by one
 	err  error
 }
 
@@ -85,7 +86,14 @@ func (d *decoder) bytes(n uint64) []byte {
 	return b
 }
 
-func (d *decoder) string() string { return string(d.bytes(d.uvarint())) }
+func (d *decoder) string() string {
+	b := d.bytes(d.uvarint())
+	if d.text == "" {
+		return string(b)
+	}
+	end := len(d.text) - len(d.rest)
+	return d.text[end-len(b) : end]
+}
 
 func (d *decoder) bool() bool {
 	b := d.bytes(1)

@@ -23,7 +23,7 @@ func (c *chatCache) get(id string) *chat {
 	return e.Value.(*chat)
 }
 
-func (c *chatCache) put(id string, ch *chat) { c.byID[id] = c.used.PushFront(ch) }
+func (c *chatCache) put(ch *chat) { c.byID[ch.id] = c.used.PushFront(ch) }
 
 // trim drops the chats that were used longest ago, down to the limit.
 func (c *chatCache) trim() {

@@ -97,9 +97,10 @@ func appendBody(dst []byte, c Command) []byte {
 	panic(fmt.Sprintf("BUG: unknown command %T", c))
 }
 
-// decodeBody is the inverse of appendBody.
+// decodeBody is the inverse of appendBody. The strings of a command share one copy of its body: what outlives the command
+// and is much smaller must be cloned.
 func decodeBody(kind commandKind, body []byte) (Command, error) {
-	d := decoder{rest: body}
+	d := decoder{rest: body, text: string(body)}
 	var c Command
 	switch kind {
 	case kindCreateChat:

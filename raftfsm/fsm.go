@@ -14,6 +14,7 @@ type FSM struct {
 	store *Store
 	cache *chatCache
 	meta  meta
+	txn   txn
 }
 
 var _ raft.BatchingFSM = (*FSM)(nil)
@@ -22,7 +23,9 @@ var _ raft.BatchingFSM = (*FSM)(nil)
 // applied after that.
 func newFSM(s *Store, fatal func(error)) *FSM {
 	s.failure.listen(fatal)
-	return &FSM{store: s, cache: newChatCache(s.cfg.CachedChats), meta: s.meta()}
+	f := &FSM{store: s, cache: newChatCache(s.cfg.CachedChats), meta: s.meta()}
+	f.txn.fsm = f
+	return f
 }
 
 // Apply carries out one log.
@@ -81,7 +84,8 @@ func (f *FSM) run(index, term uint64, e Entry) (results []Result, err error) {
 			results, err = nil, fmt.Errorf("apply entry %d: %w: %w", index, ErrStorage, bad.err)
 		}
 	}()
-	t := &txn{fsm: f, batch: f.store.db.NewBatch(), now: e.Time, meta: f.meta, over: map[string][]byte{}}
+	t := &f.txn
+	t.begin(f.store.db.NewBatch(), e.Time, f.meta)
 	t.meta.index, t.meta.term = index, term
 	results = make([]Result, len(e.Commands))
 	for i, c := range e.Commands {

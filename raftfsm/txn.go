@@ -2,6 +2,7 @@ package raftfsm
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -9,17 +10,32 @@ import (
 )
 
 // txn is the effect of one entry: a batch that holds its writes, and what its later commands must see of its earlier
-// ones. It is committed as a whole or not at all.
+// ones. It is committed as a whole or not at all. The state machine has one and uses it again for each entry.
 type txn struct {
 	fsm    *FSM
 	batch  *pebble.Batch
 	now    wire.Millis // the entry's time
 	meta   meta
-	over   map[string][]byte // what this entry wrote to the tables that commands read point by point
-	order  []*chat           // whose counters changed, in the order of first change: they are written at the end
+	over   map[string]span // what this entry wrote to the tables that commands read point by point
+	kept   []byte          // the values of over
+	order  []*chat         // whose counters changed, in the order of first change: they are written at the end
 	events []wire.Event
 	key    []byte
 	val    []byte
+}
+
+// span is a value in kept. It is empty for a record that was deleted: no value is.
+type span struct{ from, to int }
+
+func (t *txn) begin(batch *pebble.Batch, now wire.Millis, m meta) {
+	t.batch, t.now, t.meta = batch, now, m
+	if t.over == nil {
+		t.over = map[string]span{}
+	}
+	clear(t.over)
+	clear(t.order)
+	clear(t.events)
+	t.kept, t.order, t.events = t.kept[:0], t.order[:0], t.events[:0]
 }
 
 // chat is a chat as the apply goroutine holds it.
@@ -42,7 +58,7 @@ type corruption struct{ err error }
 func (t *txn) get(key []byte) ([]byte, bool) {
 	if len(t.over) > 0 {
 		if v, ok := t.over[string(key)]; ok {
-			return v, v != nil
+			return t.kept[v.from:v.to], v.to > v.from
 		}
 	}
 	v, closer, err := t.fsm.store.db.Get(key)
@@ -69,14 +85,16 @@ func (t *txn) put(key, value []byte) {
 // putSeen writes a record that later commands of the entry may read.
 func (t *txn) putSeen(key, value []byte) {
 	t.put(key, value)
-	t.over[string(key)] = append([]byte(nil), value...)
+	from := len(t.kept)
+	t.kept = append(t.kept, value...)
+	t.over[string(key)] = span{from, len(t.kept)}
 }
 
 func (t *txn) removeSeen(key []byte) {
 	if err := t.batch.Delete(key, nil); err != nil {
 		t.fail("delete", err)
 	}
-	t.over[string(key)] = nil
+	t.over[string(key)] = span{}
 }
 
 // chat gives a chat, or nil.
@@ -86,7 +104,7 @@ func (t *txn) chat(id string) *chat {
 		if c = t.loadChat(id); c == nil {
 			return nil
 		}
-		t.fsm.cache.put(id, c)
+		t.fsm.cache.put(c)
 	}
 	return c
 }
@@ -101,7 +119,7 @@ func (t *txn) loadChat(id string) *chat {
 	if err != nil {
 		t.fail("chat "+id, err)
 	}
-	c := &chat{id: id, chatRecord: *rec}
+	c := &chat{id: strings.Clone(id), chatRecord: *rec} // id may be part of a long text, and c lives on
 	t.key = key1(t.key[:0], tableCounters, id)
 	if b, ok = t.get(t.key); !ok {
 		t.fail("chat "+id, pebble.ErrNotFound)
