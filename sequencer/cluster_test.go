@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/quorate/quorate/raftfsm"
 	"github.com/quorate/quorate/sequencer"
 	"github.com/quorate/quorate/sequencer/sequencertest"
@@ -100,6 +102,23 @@ func TestCluster_StoppedNodesHandOver(t *testing.T) {
 			c.WaitReady()
 		}
 	})
+}
+
+func TestCluster_EndedNodesLeaveNoGoroutine(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	c := sequencertest.Start(t, 3, testGroups)
+	answer := make(chan error, 1)
+	leader := c.Node(c.Leader(wire.GroupOf(wire.SlotOf("chat"), testGroups)))
+	leader.Submit("chat", raftfsm.CreateChat{
+		ChatID: "chat", Type: wire.GroupChat, CreatorID: "alice", Members: []string{"alice", "bob"},
+	}, func(res raftfsm.Result, err error) { answer <- errors.Join(res.Err, err) })
+	if err := <-answer; err != nil {
+		t.Fatal(err)
+	}
+	c.Stop(0)
+	c.Kill(1)
+	c.Kill(2)
+	goleak.VerifyNone(t, before)
 }
 
 func TestCluster_OtherNodeSaysWhereToTurn(t *testing.T) {
