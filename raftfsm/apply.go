@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -32,6 +33,10 @@ func (t *txn) apply(c Command) Result {
 	panic(fmt.Sprintf("BUG: unknown command %T", c))
 }
 
+// maxLamport is where stamps end. They stay exact in a JSON number; one who says that he has seen the highest of them
+// costs the chats that he writes to their order among each other, and nothing else.
+const maxLamport = wire.Lamport(wire.MaxSeq)
+
 func (t *txn) append(c Append) Result {
 	ch := t.chat(c.ChatID)
 	if ch == nil {
@@ -45,8 +50,11 @@ func (t *txn) append(c Append) Result {
 	if b, ok := t.get(t.key); ok {
 		return t.replay(b, sum[:16])
 	}
+	if ch.lastSeq >= wire.MaxSeq {
+		return Result{Err: fmt.Errorf("%w: the chat is full", wire.ErrTooLarge)}
+	}
 	ch.lastSeq++
-	ch.lamport = max(ch.lamport, c.Seen) + 1
+	ch.lamport = min(max(ch.lamport, c.Seen), maxLamport-1) + 1
 	ch.sentAt = max(ch.sentAt, t.now)
 	t.count(ch)
 	record := dedup{seq: ch.lastSeq, sentAt: ch.sentAt, lamport: ch.lamport, hash: [16]byte(sum[:16])}
@@ -73,6 +81,17 @@ func (t *txn) replay(record, hash []byte) Result {
 		return Result{Err: fmt.Errorf("%w: the clientMessageId was used with another text", wire.ErrConflict)}
 	}
 	return Result{Append: AppendResult{Seq: was.seq, SentAt: was.sentAt, Lamport: was.lamport, Replayed: true}}
+}
+
+// checkIDs makes sure of what the keys of the store rely on. The surfaces are stricter; their rules may change from one
+// version to the next, and these must not.
+func checkIDs(ids ...string) error {
+	for _, id := range ids {
+		if id == "" || strings.IndexByte(id, 0) >= 0 {
+			return fmt.Errorf("%w: an id is empty or holds a NUL", wire.ErrBadRequest)
+		}
+	}
+	return nil
 }
 
 func (c *chat) has(userID string) bool {

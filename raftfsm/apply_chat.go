@@ -18,9 +18,9 @@ func (t *txn) createChat(c CreateChat) Result {
 	if err := checkCreate(c); err != nil {
 		return Result{Err: err}
 	}
-	hash := sha256.Sum256(appendBody(nil, c))
+	hash := creationHash(c)
 	if ch := t.chat(c.ChatID); ch != nil {
-		if !bytes.Equal(ch.creation, hash[:16]) {
+		if !bytes.Equal(ch.creation, hash) {
 			return Result{Err: fmt.Errorf("%w: the chat exists and is another one", wire.ErrConflict)}
 		}
 		return Result{Chat: ch.view()}
@@ -29,7 +29,7 @@ func (t *txn) createChat(c CreateChat) Result {
 		id: c.ChatID,
 		chatRecord: chatRecord{
 			typ: c.Type, name: c.Name, creator: c.CreatorID, createdAt: t.now, historyFromStart: c.HistoryFromStart,
-			creation: hash[:16], version: 1,
+			creation: hash, version: 1,
 		},
 		counters: counters{hotFrom: 1},
 	}
@@ -42,6 +42,12 @@ func (t *txn) createChat(c CreateChat) Result {
 	t.count(ch)
 	t.emit(wire.Event{Kind: wire.EventChat, ChatID: c.ChatID, Version: 1, Added: c.Members, At: t.now})
 	return Result{Chat: ch.view(), Fresh: true}
+}
+
+// creationHash tells whether two creations mean the same chat, which later changes of its members must not change.
+func creationHash(c CreateChat) []byte {
+	sum := sha256.Sum256(appendBody(nil, CreateChat{ChatID: c.ChatID, Type: c.Type, CreatorID: c.CreatorID, Members: c.Members}))
+	return sum[:16]
 }
 
 // checkCreate defends what later code relies on; the surfaces have checked ids and names before.
@@ -58,7 +64,7 @@ func checkCreate(c CreateChat) error {
 	case n > wire.MaxMembers:
 		return fmt.Errorf("%w: at most %d members", wire.ErrTooLarge, wire.MaxMembers)
 	}
-	return nil
+	return checkIDs(append([]string{c.ChatID}, c.Members...)...)
 }
 
 // line is how the chat stands in its members' chat lists.
@@ -88,6 +94,9 @@ func (t *txn) changeMembers(c ChangeMembers) Result {
 		return Result{Err: wire.ErrNotMember}
 	case ch.typ == wire.Direct:
 		return Result{Err: fmt.Errorf("%w: the members of a direct chat never change", wire.ErrConflict)}
+	}
+	if err := checkIDs(c.Add...); err != nil {
+		return Result{Err: err}
 	}
 	add, remove := ch.changes(c)
 	if len(ch.members)+len(add)-len(remove) > wire.MaxMembers {

@@ -67,6 +67,12 @@ func (t *txn) rise(chatID, user string, kind riseKind, to wire.Seq, mark *wire.S
 }
 
 func (t *txn) claimPair(c ClaimPair) Result {
+	if err := checkIDs(c.UserID, c.OtherID, c.ChatID); err != nil {
+		return Result{Err: err}
+	}
+	if c.UserID >= c.OtherID {
+		return Result{Err: fmt.Errorf("%w: a pair is two users, the smaller id first", wire.ErrBadRequest)}
+	}
 	t.key = key2(t.key[:0], tablePair, c.UserID, c.OtherID)
 	if b, ok := t.get(t.key); ok {
 		d := openRecord(b)
@@ -83,6 +89,9 @@ func (t *txn) claimPair(c ClaimPair) Result {
 }
 
 func (t *txn) putUserChat(c PutUserChat) Result {
+	if err := checkIDs(c.UserID, c.Chat.ChatID); err != nil {
+		return Result{Err: err}
+	}
 	t.key = key2(t.key[:0], tableUserChat, c.UserID, c.Chat.ChatID)
 	if b, ok := t.get(t.key); ok {
 		was, err := decodeUserChat(b, c.Chat.ChatID)

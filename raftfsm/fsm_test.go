@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -169,8 +170,10 @@ func TestFSM_CreateFindsTheSameChat(t *testing.T) {
 		t.Fatal("a new chat is not fresh")
 	}
 	m.one(2, ChangeMembers{ChatID: "c", Add: []string{"z"}})
-	r := m.one(3, group("c", "a", "b"))
-	if r.Fresh || len(r.Chat.Members) != 3 {
+	again := group("c", "a", "b")
+	again.Name, again.HistoryFromStart = "another name", true
+	r := m.one(3, again)
+	if r.Fresh || len(r.Chat.Members) != 3 || r.Chat.Name != "" || r.Chat.HistoryFromStart {
 		t.Fatalf("got %+v", r)
 	}
 	for what, c := range map[string]CreateChat{
@@ -187,6 +190,8 @@ func TestFSM_CreateFindsTheSameChat(t *testing.T) {
 		"twice":           {ChatID: "d", Type: wire.GroupChat, CreatorID: "a", Members: []string{"a", "a"}},
 		"unsorted":        {ChatID: "d", Type: wire.GroupChat, CreatorID: "a", Members: []string{"b", "a"}},
 		"an unknown type": {ChatID: "d", Type: "club", CreatorID: "a", Members: []string{"a"}},
+		"a NUL in an id":  {ChatID: "d\x00e", Type: wire.GroupChat, CreatorID: "a", Members: []string{"a"}},
+		"an empty id":     {ChatID: "d", Type: wire.GroupChat, CreatorID: "", Members: []string{"", "a"}},
 	} {
 		if err := m.do(5, c)[0].Err; !errors.Is(err, wire.ErrBadRequest) {
 			t.Errorf("%s: %v", what, err)
@@ -315,6 +320,41 @@ func TestFSM_OutboxHoldsChangesUntilAcknowledged(t *testing.T) {
 	m.one(5, ChangeMembers{ChatID: "c", Add: []string{"b"}})
 	if left, _ := m.store.Outbox(10); len(left) != 1 {
 		t.Fatalf("an acknowledgement took a record that came after it: %+v", left)
+	}
+}
+
+func TestFSM_IdsThatWouldSpoilTheKeys(t *testing.T) {
+	m := newMachine(t)
+	m.one(1, group("c", "a"))
+	before := dump(t, m.store)
+	for _, c := range []Command{
+		ChangeMembers{ChatID: "c", Add: []string{"b", ""}},
+		ChangeMembers{ChatID: "c", Add: []string{"b\x00"}},
+		ClaimPair{UserID: "a", OtherID: "b\x00c", ChatID: "x"},
+		ClaimPair{UserID: "b", OtherID: "a", ChatID: "x"},
+		ClaimPair{UserID: "a", OtherID: "a", ChatID: "x"},
+		PutUserChat{UserID: "", Chat: wire.UserChat{ChatID: "c", Version: 1}},
+		PutUserChat{UserID: "a", Chat: wire.UserChat{ChatID: "c\x00", Version: 1}},
+	} {
+		if err := m.do(2, c)[0].Err; !errors.Is(err, wire.ErrBadRequest) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	strip := func(dump string) string { return dump[strings.Index(dump, "\n"):] } // the group's record holds the index
+	if after := dump(t, m.store); strip(after) != strip(before) {
+		t.Errorf("something was stored:\n%s", after)
+	}
+}
+
+func TestFSM_StampsEndWhereJSONDoes(t *testing.T) {
+	m := newMachine(t)
+	m.one(1, group("c", "a"))
+	for i, seen := range []wire.Lamport{maxLamport - 1, maxLamport, 1<<64 - 1, 0} {
+		c := say("c", "a", fmt.Sprint(i), "x")
+		c.Seen = seen
+		if r := m.one(2, c).Append; r.Lamport != maxLamport || r.Seq != wire.Seq(i+1) {
+			t.Fatalf("seen %d gave %+v", seen, r)
+		}
 	}
 }
 
