@@ -1,0 +1,102 @@
+package main
+
+import "time"
+
+// Config is everything that flags, environment and file can say, for all commands. A field's koanf tag is its key: the
+// key sequencer.node-id is the flag --node-id of `quorate sequencer`, node-id under sequencer in the file, and
+// QUORATE_SEQUENCER__NODE_ID in the environment. Its doc tag is its help text.
+type Config struct {
+	Log       LogConfig       `koanf:"log"`
+	Dev       DevConfig       `koanf:"dev"`
+	Sequencer SequencerConfig `koanf:"sequencer"`
+	Delivery  DeliveryConfig  `koanf:"delivery"`
+	Token     TokenConfig     `koanf:"token"`
+	Raft      RaftConfig      `koanf:"raft"`
+	Chat      ChatConfig      `koanf:"chat"`
+}
+
+// LogConfig is how every command logs. Logs go to standard error.
+type LogConfig struct {
+	Level  string `koanf:"level" flag:"log-level" doc:"least level that is logged: debug, info, warn or error (default info; warn in dev)"`
+	Format string `koanf:"format" flag:"log-format" doc:"form of a log line: text or json"`
+}
+
+// DevConfig is a whole cluster in one process, on loopback.
+type DevConfig struct {
+	Data     string `koanf:"data" doc:"directory for everything that lasts"`
+	Addr     string `koanf:"addr" doc:"address for REST and WebSocket"`
+	OpsAddr  string `koanf:"ops-addr" doc:"address for health and profiles"`
+	RESPAddr string `koanf:"resp-addr" doc:"RESP address of the first node; the next nodes take the next ports"`
+	Nodes    int    `koanf:"nodes" doc:"number of sequencer nodes, 1, 3 or 5; fixed when the data is made"`
+	Groups   int    `koanf:"groups" doc:"number of Raft groups; fixed when the data is made"`
+	NoAuth   bool   `koanf:"no-auth" doc:"accept 'Authorization: Bearer user:NAME' in place of a token"`
+}
+
+// SequencerConfig is one node of a quorum.
+type SequencerConfig struct {
+	NodeID       string   `koanf:"node-id" doc:"this node's name, for as long as its data lives"`
+	Data         string   `koanf:"data" doc:"directory for this node's data"`
+	RaftAddr     string   `koanf:"raft-addr" doc:"address for the other nodes"`
+	RESPAddr     string   `koanf:"resp-addr" doc:"address for clients (RESP)"`
+	OpsAddr      string   `koanf:"ops-addr" doc:"address for health and profiles; empty for none"`
+	Region       string   `koanf:"region" doc:"name of the region this node is in"`
+	Groups       int      `koanf:"groups" doc:"number of Raft groups; fixed when the data is made"`
+	Bootstrap    []string `koanf:"bootstrap" doc:"first nodes as n1=RAFT_ADDR,n2=RAFT_ADDR,…; the same list on each of them"`
+	PasswordFile string   `koanf:"password-file" doc:"file with the password that RESP clients must give with AUTH"`
+}
+
+// DeliveryConfig is one delivery node.
+type DeliveryConfig struct {
+	Sequencers    []string `koanf:"sequencers" doc:"RESP addresses of sequencer nodes; one that answers is enough"`
+	Addr          string   `koanf:"addr" doc:"address for REST and WebSocket"`
+	OpsAddr       string   `koanf:"ops-addr" doc:"address for health and profiles; empty for none"`
+	Region        string   `koanf:"region" doc:"name of the region this node is in"`
+	Roles         []string `koanf:"roles" doc:"what this node does: edge,hub (both, always, in this version)"`
+	NoAuth        bool     `koanf:"no-auth" doc:"accept 'Authorization: Bearer user:NAME' in place of a token; on loopback only"`
+	JWTSecretFile string   `koanf:"jwt-secret-file" doc:"file with the HS256 secret that tokens are signed with"`
+	PasswordFile  string   `koanf:"password-file" doc:"file with the password for the sequencers' AUTH"`
+}
+
+// TokenConfig is a development token.
+type TokenConfig struct {
+	User       string        `koanf:"user" doc:"user the token is for"`
+	TTL        time.Duration `koanf:"ttl" doc:"how long the token is good for"`
+	SecretFile string        `koanf:"secret-file" doc:"file with the HS256 secret"`
+}
+
+// RaftConfig is where the raft commands ask.
+type RaftConfig struct {
+	RESPAddr     string `koanf:"resp-addr" doc:"RESP address of any sequencer node"`
+	PasswordFile string `koanf:"password-file" doc:"file with the password for AUTH"`
+}
+
+// ChatConfig is who the chat commands are, and where they talk to.
+type ChatConfig struct {
+	URL        string `koanf:"url" doc:"base URL of a delivery node"`
+	Token      string `koanf:"token" doc:"token to show; where empty, one is made for --user with --secret-file"`
+	User       string `koanf:"user" doc:"user to be, where no token is given"`
+	SecretFile string `koanf:"secret-file" doc:"file with the HS256 secret"`
+}
+
+// devData is where `quorate dev` keeps its data unless told otherwise: under the directory it was started in, so that two
+// checkouts do not share a cluster.
+const devData = "quorate-data"
+
+func defaultConfig() Config {
+	return Config{
+		Log: LogConfig{Format: "text"},
+		Dev: DevConfig{
+			Data: devData, Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9090", RESPAddr: "127.0.0.1:7379",
+			Nodes: 3, Groups: 2,
+		},
+		Sequencer: SequencerConfig{
+			RaftAddr: "127.0.0.1:7300", RESPAddr: "127.0.0.1:7379", OpsAddr: "127.0.0.1:9090", Region: "local", Groups: 8,
+		},
+		Delivery: DeliveryConfig{
+			Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9091", Region: "local", Roles: []string{"edge", "hub"},
+		},
+		Token: TokenConfig{TTL: time.Hour, SecretFile: devData + "/" + secretFile},
+		Raft:  RaftConfig{RESPAddr: "127.0.0.1:7379"},
+		Chat:  ChatConfig{URL: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile},
+	}
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/delivery"
+)
+
+func (a *app) deliveryCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "delivery", Short: "Run a delivery node", Args: exactly(0),
+		Long: "Run a delivery node: clients' connections (edge) and the feeds that reach them (hub). It holds nothing that must\n" +
+			"survive. Prints ready when it serves.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runDelivery(cmd) },
+	}
+	a.bind(cmd.Flags(), "delivery")
+	return cmd
+}
+
+// check tells whether a node could start like this, as far as that needs no network and no disk.
+func (c *DeliveryConfig) check() error {
+	if len(c.Sequencers) == 0 {
+		return usagef("--sequencers is missing: name the RESP address of at least one sequencer node")
+	}
+	for _, addr := range c.Sequencers {
+		if err := checkLoopback("--sequencers", addr); err != nil {
+			return err
+		}
+	}
+	if err := checkLoopback("--addr", c.Addr); err != nil {
+		return err
+	}
+	if c.OpsAddr != "" {
+		if err := checkLoopback("--ops-addr", c.OpsAddr); err != nil {
+			return err
+		}
+	}
+	if c.JWTSecretFile == "" && !c.NoAuth {
+		return usagef("--jwt-secret-file is missing: without a secret no token can be checked (or try --no-auth, on loopback)")
+	}
+	return checkRoles(c.Roles)
+}
+
+func (a *app) runDelivery(cmd *cobra.Command) error {
+	c := &a.config.Delivery
+	if err := c.check(); err != nil {
+		return err
+	}
+	logger := a.logger(cmd.ErrOrStderr(), slog.LevelInfo)
+	config, err := c.edgeConfig(logger)
+	if err != nil {
+		return err
+	}
+	edge, err := delivery.Open(config)
+	if err != nil {
+		return err
+	}
+	ops, err := openOps(c.OpsAddr, map[string]probe{"delivery": edgeReadiness(edge.Addr())}, logger)
+	if err != nil {
+		return errors.Join(err, closeEdge(edge))
+	}
+	err = serve(cmd, edge.Ready, "delivery node serves http://"+edge.Addr())
+	// The clients are told to go elsewhere while the operations port still answers.
+	return errors.Join(err, closeEdge(edge), ops.Close())
+}
+
+// drainTime is how long an edge may take to end what it has under way.
+const drainTime = 5 * time.Second
+
+func closeEdge(edge *delivery.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := edge.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil // what was left was cut off, and those clients resume elsewhere
+}
+
+// edgeReadiness asks the edge on its own port, as a load balancer would.
+func edgeReadiness(addr string) probe {
+	client := &http.Client{Timeout: probeTime}
+	return func() error {
+		answer, err := client.Get("http://" + addr + "/readyz")
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode == http.StatusOK {
+			return nil
+		}
+		var body struct{ Reasons []string }
+		if err := json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(&body); err != nil || len(body.Reasons) == 0 {
+			return errors.New(answer.Status)
+		}
+		return errors.New(strings.Join(body.Reasons, ", "))
+	}
+}
+
+// edgeConfig is the configuration of the delivery node itself.
+func (c *DeliveryConfig) edgeConfig(logger *slog.Logger) (delivery.Config, error) {
+	config := delivery.Config{
+		Addr: c.Addr, Sequencers: c.Sequencers, Region: c.Region, NoAuth: c.NoAuth, Logger: logger,
+	}
+	if c.JWTSecretFile != "" {
+		secret, err := readSecret(c.JWTSecretFile)
+		if err != nil {
+			return config, err
+		}
+		config.JWTSecret = secret
+	}
+	if c.PasswordFile != "" {
+		password, err := readSecret(c.PasswordFile)
+		if err != nil {
+			return config, err
+		}
+		config.Password = string(password)
+	}
+	return config, nil
+}
+
+// checkRoles wants edge and hub: the two are one part until hubs share the groups of a region between them.
+func checkRoles(roles []string) error {
+	for _, role := range roles {
+		switch role {
+		case "edge", "hub":
+		case "notifier":
+			return usagef("--roles: this version sends no push notifications, so there is no notifier")
+		default:
+			return usagef("--roles: there is no role %q; this version has edge,hub", role)
+		}
+	}
+	if !slices.Contains(roles, "edge") || !slices.Contains(roles, "hub") {
+		return usagef("--roles: in this version a node is edge,hub or nothing, not %q alone", strings.Join(roles, ","))
+	}
+	return nil
+}

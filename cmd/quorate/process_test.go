@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/delivery"
+	"github.com/quorate/quorate/sequencer/sequencertest"
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+const (
+	crowdUsers = 20
+	crowdChats = 50
+	startTime  = 20 * time.Second // for a process to serve, on a machine that does other things too
+	healTime   = 30 * time.Second // for all to be acknowledged and shown after a fault
+	talkAcks   = 400              // acknowledged sends between one event and the next
+)
+
+// TestProcesses_KilledOneByOneAndAllAtOnce runs a quorum and two edges as real processes under a talking crowd, kills a
+// leader, an edge and then everything with kill -9, and holds every promise against the logs after each.
+func TestProcesses_KilledOneByOneAndAllAtOnce(t *testing.T) {
+	c := startCluster(t)
+	crowd := c.crowd(t)
+	crowd.talkUntil(t, talkAcks)
+
+	leader := c.leaderOf(t, 0)
+	t.Logf("kill -9 of %s, leader of group 0", leader.name)
+	leader.kill()
+	crowd.talkUntil(t, talkAcks)
+	if now := c.leaderOf(t, 0); now == leader {
+		t.Errorf("the group is said to be led by %s, which is dead", leader.name)
+	}
+	leader.start(t, startTime)
+	crowd.check(t)
+
+	t.Log("kill -9 of an edge")
+	before := crowd.audience.connections()
+	c.edges[0].kill()
+	crowd.talkUntil(t, talkAcks)
+	if crowd.audience.connections() == before {
+		t.Error("no client came back by another edge")
+	}
+	c.edges[0].start(t, startTime)
+	crowd.check(t)
+
+	t.Log("kill -9 of everything")
+	crowd.talkUntil(t, talkAcks)
+	all := slices.Concat(c.nodes, c.edges)
+	for _, p := range all {
+		p.kill()
+	}
+	for _, p := range all {
+		p.launch(t)
+	}
+	for _, p := range all {
+		p.awaitReady(t, startTime)
+	}
+	crowd.talkUntil(t, talkAcks)
+	crowd.check(t)
+
+	crowd.leave()
+	for _, p := range slices.Concat(c.edges, c.nodes) {
+		if code := p.stop(t, 10*time.Second); code != exitOK {
+			t.Errorf("%s ended with %d on SIGTERM", p.name, code)
+		}
+	}
+}
+
+// cluster is three sequencers and two delivery nodes.
+type cluster struct {
+	binary       string
+	secret       []byte
+	nodes, edges []*process
+	resp, urls   []string
+}
+
+func startCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{binary: buildBinary(t), secret: []byte("a secret for this test alone")}
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, c.secret, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	addrs := freeAddrs(t, 3*3+2*2)
+	var bootstrap []string
+	for i := range 3 {
+		bootstrap = append(bootstrap, fmt.Sprintf("n%d=%s", i+1, addrs[i]))
+		c.resp = append(c.resp, addrs[3+i])
+	}
+	for i := range 3 {
+		name := fmt.Sprintf("n%d", i+1)
+		c.nodes = append(c.nodes, newProcess(t, name, dir, c.binary, "sequencer", "--node-id", name,
+			"--data", filepath.Join(dir, name), "--groups", "2", "--raft-addr", addrs[i], "--resp-addr", c.resp[i],
+			"--ops-addr", addrs[6+i], "--bootstrap", strings.Join(bootstrap, ",")))
+	}
+	for i := range 2 {
+		c.urls = append(c.urls, "http://"+addrs[9+i])
+		c.edges = append(c.edges, newProcess(t, fmt.Sprintf("e%d", i+1), dir, c.binary, "delivery",
+			"--sequencers", strings.Join(c.resp, ","), "--addr", addrs[9+i], "--ops-addr", addrs[11+i],
+			"--jwt-secret-file", secret))
+	}
+	for _, p := range slices.Concat(c.nodes, c.edges) {
+		p.launch(t) // all at once: a node serves only when there is a quorum
+	}
+	for _, p := range slices.Concat(c.nodes, c.edges) {
+		p.awaitReady(t, startTime)
+	}
+	return c
+}
+
+// freeAddrs finds loopback addresses that nobody listens on, outside the range that clients get their ports from: they
+// must be free again after a restart.
+func freeAddrs(t *testing.T, n int) []string {
+	t.Helper()
+	port := 20000 + os.Getpid()%10_000
+	var addrs []string
+	for range n {
+		addr, next, err := freeAddr(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs, port = append(addrs, addr), next
+	}
+	return addrs
+}
+
+// leaderOf asks the nodes that live who leads a group.
+func (c *cluster) leaderOf(t *testing.T, group int) *process {
+	t.Helper()
+	var leader *process
+	await(t, healTime, fmt.Sprintf("a leader of group %d", group), func() bool {
+		for _, resp := range c.resp {
+			out, err := exec.Command(c.binary, "raft", "peers", "-o", "json", "--resp-addr", resp).Output()
+			var peers []raftPeer
+			if err != nil || json.Unmarshal(out, &peers) != nil {
+				continue // that one is dead
+			}
+			for _, p := range peers {
+				if p.Group == group && p.Leader {
+					leader = c.nodes[p.Node[1]-'1']
+				}
+			}
+			return leader != nil
+		}
+		return false
+	})
+	return leader
+}
+
+// crowd is the users and what they saw.
+type crowd struct {
+	cluster  *cluster
+	record   *sequencertest.Record // what was sent, and acknowledged
+	audience *audience             // what was shown
+	members  map[string][]string   // by chat
+	talkers  []*talker
+	talking  atomic.Bool
+	leave    func()
+}
+
+// crowd makes the chats and lets the users in.
+func (c *cluster) crowd(t *testing.T) *crowd {
+	t.Helper()
+	w := &crowd{cluster: c, record: sequencertest.NewRecord(), audience: newAudience(), members: map[string][]string{}}
+	for i := range crowdUsers {
+		user := fmt.Sprintf("u%02d", i)
+		w.talkers = append(w.talkers, &talker{
+			user: user, token: c.token(t, user), edges: c.urls, talking: &w.talking,
+			record: w.record, audience: w.audience, pending: map[string]*send{},
+		})
+	}
+	for i := range crowdChats {
+		chat := fmt.Sprintf("chat-%02d", i)
+		var members []string
+		for _, step := range []int{0, 1, 7, 13} {
+			member := w.talkers[(i+step)%crowdUsers]
+			member.chats = append(member.chats, chat)
+			members = append(members, member.user)
+		}
+		w.members[chat] = members
+		body := map[string]any{"type": "group", "chatId": chat, "members": members[1:]}
+		if err := c.as(t, i%2, members[0]).retry(t.Context(), "POST", "/chats", body, &struct{}{}); err != nil {
+			t.Fatalf("create %s: %v", chat, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for i, talker := range w.talkers {
+		running.Go(func() { talker.run(ctx, i) })
+	}
+	w.leave = func() { cancel(); running.Wait() }
+	t.Cleanup(w.leave)
+	return w
+}
+
+func (c *cluster) token(t *testing.T, user string) string {
+	t.Helper()
+	token, err := delivery.SignToken(c.secret, user, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// as is a REST client of one edge, as one user.
+func (c *cluster) as(t *testing.T, edge int, user string) *edgeClient {
+	t.Helper()
+	return newEdgeClient(c.urls[edge], c.token(t, user))
+}
+
+// talkUntil lets the crowd talk until so many more sends are acknowledged.
+func (w *crowd) talkUntil(t *testing.T, more int) {
+	t.Helper()
+	before, _ := w.record.Acks()
+	w.talking.Store(true)
+	await(t, healTime, fmt.Sprintf("%d more sends to be acknowledged", more), func() bool {
+		acked, _ := w.record.Acks()
+		return acked >= before+more
+	})
+}
+
+// check lets the crowd fall silent, waits until all is acknowledged and shown, and holds the logs, as both edges give
+// them, against the ledger. Then the talk goes on.
+func (w *crowd) check(t *testing.T) {
+	t.Helper()
+	w.talking.Store(false)
+	defer w.talking.Store(true)
+	await(t, healTime, "every send to be acknowledged", func() bool {
+		return !slices.ContainsFunc(w.talkers, func(c *talker) bool { return !c.quiet() })
+	})
+	w.sendAgain(t)
+	for edge := range w.cluster.urls {
+		for chat, members := range w.members {
+			log := w.history(t, edge, chat, members[edge])
+			if err := w.record.Check(chat, log); err != nil {
+				t.Error(err)
+			}
+			for _, member := range members {
+				w.awaitShown(t, member, chat, len(log))
+				w.audience.check(member, chat, log)
+			}
+		}
+	}
+	if broken := w.audience.verdict(); len(broken) > 0 {
+		t.Errorf("what members were shown breaks promises:\n%s", strings.Join(broken, "\n"))
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+	acked, _ := w.record.Acks()
+	t.Logf("checked: %d sends acknowledged, each in its place on both edges and before every member, over %d connections",
+		acked, w.audience.connections())
+}
+
+// awaitShown waits until a member has been shown n messages of a chat, or something that should not be.
+func (w *crowd) awaitShown(t *testing.T, member, chat string, n int) {
+	t.Helper()
+	await(t, healTime, fmt.Sprintf("%s to be shown %d messages of %s", member, n, chat), func() bool {
+		return int(w.audience.next(member, chat)) > n || len(w.audience.verdict()) > 0
+	})
+}
+
+// history reads a whole chat from one edge.
+func (w *crowd) history(t *testing.T, edge int, chat, member string) []wire.Message {
+	t.Helper()
+	messages, err := w.cluster.as(t, edge, member).history(t.Context(), chat, 1, 0)
+	if err != nil {
+		t.Fatalf("history of %s at edge %d: %v", chat, edge, err)
+	}
+	log := make([]wire.Message, len(messages))
+	for i, m := range messages {
+		if log[i], err = m.logged(chat); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return log
+}
+
+// sendAgain repeats some acknowledged sends of each user by REST. Each must get its first number; with another text it must
+// be refused.
+func (w *crowd) sendAgain(t *testing.T) {
+	t.Helper()
+	for i, talker := range w.talkers {
+		api := w.cluster.as(t, i%2, talker.user)
+		for _, s := range talker.some(5) {
+			var got message
+			body := map[string]any{"text": s.text, "clientMessageId": s.id}
+			path := chatPath(s.chat, "messages")
+			if err := api.retry(t.Context(), "POST", path, body, &got); err != nil {
+				t.Fatalf("send %s again: %v", s.id, err)
+			}
+			w.record.Acked(s.chat, talker.user, s.id, wire.Seq(got.SequenceNumber), wire.Lamport(got.Lamport))
+			body["text"] = s.text + " and more"
+			var refused *problem
+			err := api.retry(t.Context(), "POST", path, body, &got)
+			if !errors.As(err, &refused) || refused.Status != http.StatusConflict {
+				t.Errorf("%s with another text: %v, want a conflict", s.id, err)
+			}
+		}
+	}
+}
