@@ -34,7 +34,7 @@ type Limits struct {
 	PageBytes          int           // of JSON in one page of history, which then ends early; default 256 KiB
 	CachedMembers      int           // members of all chats in the member cache; default 1,000,000
 	ParkedEvents       int           // feed events of one chat that wait for its members; default 256
-	FeedEvents         int           // events in one read of the feed; default 1,024
+	FeedEvents         int           // events in one read of the feed, at most 1,000; default 1,000
 	ReceiptDelay       time.Duration // how long a receipt may wait for others; default 250 ms
 	PendingReceipts    int           // (chat, member) pairs whose receipt waits; default 65,536
 	TypingInterval     time.Duration // between two typing frames of one session in one chat; default 2 s
@@ -67,7 +67,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.PageBytes, 256<<10)
 	def(&l.CachedMembers, 1_000_000)
 	def(&l.ParkedEvents, 256)
-	def(&l.FeedEvents, 1024)
+	def(&l.FeedEvents, 1000)
 	def(&l.ReceiptDelay, 250*time.Millisecond)
 	def(&l.PendingReceipts, 65_536)
 	def(&l.TypingInterval, 2*time.Second)

@@ -45,19 +45,25 @@ func (c *Client) Groups(ctx context.Context) (int, error) {
 	}
 }
 
-// LeaderOf gives the RESP address of a group's leader, "" while none is known.
+// LeaderOf gives the RESP address of a group's leader. It is "" while none is known; the cluster is asked then, and a later
+// call may know.
 func (c *Client) LeaderOf(g GroupID) string {
-	if table := c.routing.table.Load(); table != nil && int(g) < len(table.groups) {
+	if table := c.routing.table.Load(); table != nil && int(g) < len(table.groups) && table.groups[g].Leader != "" {
 		return table.groups[g].Leader
 	}
+	c.refresh(nil)
 	return ""
 }
 
-// ReplicasOf gives the RESP addresses of all nodes that hold a group, the leader first, as far as they are known.
+// ReplicasOf gives the RESP addresses of all nodes that hold a group, the leader first, as far as they are known. Where none
+// is, as in the first moments of a cluster, the cluster is asked, and a later call may know.
 func (c *Client) ReplicasOf(g GroupID) []string {
 	if table := c.routing.table.Load(); table != nil && int(g) < len(table.groups) {
-		return table.groups[g].all()
+		if all := table.groups[g].all(); len(all) > 0 {
+			return all
+		}
 	}
+	c.refresh(nil)
 	return nil
 }
 
