@@ -140,11 +140,16 @@ func TestCluster_OtherNodeSaysWhereToTurn(t *testing.T) {
 	}
 }
 
-func TestNode_WrongNumberOfGroupsDoesNotStart(t *testing.T) {
+func TestNode_WrongConfigurationDoesNotStart(t *testing.T) {
 	raft, resp := sequencertest.LoopbackAddrs(t)
 	cfg := sequencer.Config{
 		NodeID: "n1", Dir: t.TempDir(), RaftAddr: raft, RESPAddr: resp, Groups: 2,
 		Bootstrap: []raftfsm.Peer{{ID: "n1", RaftAddr: raft}},
+	}
+	alone := cfg
+	alone.Bootstrap = nil
+	if n, err := sequencer.Open(alone); err == nil {
+		t.Fatal("a node without data and without others opens", n.Close())
 	}
 	n, err := sequencer.Open(cfg)
 	if err != nil {
@@ -160,7 +165,7 @@ func TestNode_WrongNumberOfGroupsDoesNotStart(t *testing.T) {
 	if n, err := sequencer.Open(cfg); err == nil {
 		t.Error("a node with another number of groups opens", n.Close())
 	}
-	cfg.Groups = 2
+	cfg.Groups, cfg.Bootstrap = 2, nil
 	n, err = sequencer.Open(cfg)
 	if err != nil {
 		t.Fatalf("open again as before: %v", err)

@@ -176,4 +176,14 @@ func (c Config) check() error {
 	return nil
 }
 
+// checkBootstrap says whether a node without data could take part: nobody would ever ask one that is not in the list.
+func (c Config) checkBootstrap() error {
+	for _, p := range c.Bootstrap {
+		if p.ID == c.NodeID {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s holds no data yet, so Bootstrap must name the first nodes, %s among them", c.Dir, c.NodeID)
+}
+
 func millisOf(d time.Duration) wire.Millis { return wire.Millis(d.Milliseconds()) }

@@ -19,7 +19,10 @@ type clusterFile struct {
 	Created wire.Millis `json:"created"`
 }
 
-const clusterFormat = 1
+const (
+	clusterName   = "cluster.json"
+	clusterFormat = 1
+)
 
 // lockDir takes a node's data directory for this process, and makes it where there is none. The lock ends with the
 // process, or when the file is closed.
@@ -42,10 +45,16 @@ func lockDir(dir string) (*os.File, error) {
 	return lock, nil
 }
 
+// isNewDir reports whether no node has claimed the directory.
+func isNewDir(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, clusterName))
+	return errors.Is(err, os.ErrNotExist)
+}
+
 // claimDir makes sure that the data in dir belongs to this node and has this number of groups. A directory without data
 // is marked as such a node's.
 func claimDir(dir string, node wire.NodeID, groups int, now wire.Millis) error {
-	name := filepath.Join(dir, "cluster.json")
+	name := filepath.Join(dir, clusterName)
 	content, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return writeCluster(dir, name, clusterFile{Format: clusterFormat, NodeID: node, Groups: groups, Created: now})

@@ -62,6 +62,11 @@ func (n *Node) open() (net.Listener, error) {
 	if n.lock, err = lockDir(n.cfg.Dir); err != nil {
 		return nil, err
 	}
+	if isNewDir(n.cfg.Dir) {
+		if err = n.cfg.checkBootstrap(); err != nil {
+			return nil, err
+		}
+	}
 	if err = claimDir(n.cfg.Dir, n.cfg.NodeID, n.cfg.Groups, n.cfg.Clock()); err != nil {
 		return nil, err
 	}

@@ -84,7 +84,8 @@ func (c *Cluster) Len() int { return len(c.nodes) }
 // Node gives node i, or nil while it is down.
 func (c *Cluster) Node(i int) *sequencer.Node { return c.nodes[i] }
 
-// Addrs gives host:port of every node's RESP server, also of one that is down; a node keeps it.
+// Addrs gives host:port of every node's RESP server, also of one that is down; a node keeps it unless
+// it is configured otherwise.
 func (c *Cluster) Addrs() []string {
 	addrs := make([]string, len(c.configs))
 	for i, cfg := range c.configs {
@@ -120,6 +121,9 @@ func (c *Cluster) Restart(i int) {
 	}
 	c.nodes[i] = node
 }
+
+// Configure changes the configuration that node i, which must be down, starts with next.
+func (c *Cluster) Configure(i int, change func(cfg *sequencer.Config)) { change(&c.configs[i]) }
 
 // Wipe deletes the data of node i, which must be down. The others must hold all that was acknowledged: a voter that
 // forgets is no longer a witness of anything.
