@@ -14,10 +14,16 @@ func (n *Node) Submit(key string, cmd raftfsm.Command, done func(raftfsm.Result,
 // Panics is how many handlers of connections have panicked.
 func (n *Node) Panics() int64 { return n.server.counts.panics.Load() }
 
-// CommandNames lists the commands of the table.
-func CommandNames() (names []string) {
+// CommandEntry is what the table of commands says of one.
+type CommandEntry struct {
+	Name       string
+	Arity, Key int
+}
+
+// CommandTable lists all commands.
+func CommandTable() (entries []CommandEntry) {
 	for _, known := range table {
-		names = append(names, known.name)
+		entries = append(entries, CommandEntry{known.name, known.arity, known.key})
 	}
-	return names
+	return entries
 }
