@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,7 +100,9 @@ type feedReader struct {
 	turn    int         // picks the replica
 	node    string      // that conn is to
 	conn    *wire.FeedConn
-	suspect wire.Offset // what the leader had when this replica had nothing more; 0: no doubt
+	asked   int         // counts the looks at other replicas
+	witness string      // the replica that was looked at last
+	suspect wire.Offset // what it had when this one had nothing more; 0: no doubt
 	out     dispatcher
 	failed  int // reads in a row
 	log     *slog.Logger
@@ -187,37 +190,27 @@ func (r *feedReader) take(ctx context.Context, events []wire.Event, next wire.Of
 	r.doubt(ctx)
 }
 
-// doubt finds out whether a replica that has nothing to tell is cut off from the others: it is left for the leader when the
-// leader had more all through the next read.
+// doubt finds out whether a replica that has nothing to tell is cut off from the others: it asks one of them for its head,
+// each time another one, and goes there if that one had more all through the next read.
 func (r *feedReader) doubt(ctx context.Context) {
+	nodes := r.feeds.srv.seq.ReplicasOf(r.group)
 	if r.suspect > r.next {
-		r.log.Warn("a replica's feed stands still, reading the leader's", "replica", r.replica())
+		r.log.Warn("a replica's feed stands still, reading another", "replica", r.node)
+		r.turn = max(slices.Index(nodes, r.witness), 0)
 		r.suspect = 0
-		r.turnToLeader()
 		return
 	}
 	r.suspect = 0
-	leader := r.feeds.srv.seq.LeaderOf(r.group)
-	if leader == "" || leader == r.replica() {
-		r.turn++ // no leader to compare with: the next replica may know more
+	if len(nodes) < 2 {
 		return
 	}
+	r.asked++
+	r.witness = nodes[(uint(r.turn)+1+uint(r.asked)%uint(len(nodes)-1))%uint(len(nodes))]
 	ctx, cancel := context.WithTimeout(ctx, r.feeds.srv.limits.FeedWait)
 	defer cancel()
-	if head, _, err := r.feeds.srv.seq.FeedHead(ctx, leader, r.group); err == nil {
+	if head, _, err := r.feeds.srv.seq.FeedHead(ctx, r.witness, r.group); err == nil {
 		r.suspect = head
 	}
-}
-
-func (r *feedReader) turnToLeader() {
-	leader := r.feeds.srv.seq.LeaderOf(r.group)
-	for i, node := range r.feeds.srv.seq.ReplicasOf(r.group) {
-		if node == leader {
-			r.turn = i
-			return
-		}
-	}
-	r.turn++
 }
 
 func (r *feedReader) fails(ctx context.Context, err error) {
