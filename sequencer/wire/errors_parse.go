@@ -16,7 +16,7 @@ func ErrorOf(text string) error {
 		}
 	}
 	for _, sentinel := range sentinels {
-		if sentinel.Error() == word {
+		if sentinel.Error() == strings.TrimSuffix(word, ":") {
 			return wrapWord(sentinel, rest)
 		}
 	}
@@ -30,7 +30,7 @@ func wrapWord(sentinel error, rest string) error {
 	if rest == "" {
 		return sentinel
 	}
-	return fmt.Errorf("%w %s", sentinel, rest)
+	return fmt.Errorf("%w: %s", sentinel, rest)
 }
 
 // parseMoved reads "3999 127.0.0.1:6381". It is nil where that is not what it is.

@@ -49,8 +49,11 @@ func (d *replyReader) read() (Reply, error) {
 
 // value reads one value, and before it the attributes, which nobody here asked for.
 func (d *replyReader) value(r *Reply, depth int) error {
-	for {
+	for within := depth > 0; ; within = true {
 		line, err := d.line()
+		if err != nil && within {
+			return unexpected(err)
+		}
 		if err != nil {
 			return err
 		}
