@@ -400,15 +400,17 @@ func TestStream_MembersChange(t *testing.T) {
 	b.quiet("what was said meanwhile", func(m map[string]any) bool { return m["type"] == "message" })
 }
 
+// TestStream_SlowReaderCatchesUp has a client that reads nothing for a while: it gets every message once, and the state of
+// what else it missed.
 func TestStream_SlowReaderCatchesUp(t *testing.T) {
 	e := openEdge(t, startCluster(t, 1), func(c *Config) { c.Limits.OutboxBytes = 256 << 10 })
-	alice, bob := fresh("alice"), fresh("bob")
-	id := e.group(alice, bob)
+	alice, bob, carol, dave := fresh("alice"), fresh("bob"), fresh("carol"), fresh("dave")
+	id := e.group(alice, bob, carol)
 	eventually(t, "bob's list", func() bool {
 		return len(e.must(bob, "GET", "/chats", "", 200).json()["chats"].([]any)) == 1
 	})
 	slow := e.slowDial(bob)
-	const messages = 400
+	const messages = 800
 	text, _ := json.Marshal(strings.Repeat("x", 12<<10))
 	for i := range messages {
 		e.must(alice, "POST", "/chats/"+id+"/messages", fmt.Sprintf(`{"text":%s,"clientMessageId":"m%d"}`, text, i), 201)
@@ -419,8 +421,21 @@ func TestStream_SlowReaderCatchesUp(t *testing.T) {
 		defer s.mu.Unlock()
 		return s.full && s.c.buffered() <= 256<<10
 	})
+	e.must(carol, "POST", fmt.Sprintf("/messages/%s:%d/read", id, messages), "", 200)
+	e.must(alice, "POST", "/chats/"+id+"/members", `{"add":["`+dave+`"]}`, 200)
+	eventually(t, "the session to lose a frame", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.lost) == 1
+	})
 	slow.start()
 	slow.awaitSeqs(id, 1, messages)
+	slow.await("the lost receipt", func(m map[string]any) bool {
+		return m["type"] == "receipt" && m["userId"] == carol && number(m["readUpTo"]) == messages
+	})
+	slow.await("the lost change", func(m map[string]any) bool {
+		return m["type"] == "chat" && len(m["chat"].(map[string]any)["members"].([]any)) == 4
+	})
 	slow.quiet("a message came twice", func(m map[string]any) bool { return m["type"] == "message" })
 }
 
