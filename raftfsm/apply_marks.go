@@ -45,13 +45,19 @@ func (t *txn) marks(c *chat, user string) wire.Watermarks {
 	return atLeast(m, c.members, user)
 }
 
-// atLeast raises watermarks to what a member of the open interval cannot be behind.
+// atLeast raises a member's watermarks to what he cannot be behind.
 func atLeast(m wire.Watermarks, members []wire.Member, user string) wire.Watermarks {
 	chat := wire.Chat{Members: members}
 	if member, ok := chat.Member(user); ok {
-		floor := member.Intervals[len(member.Intervals)-1].From - 1
-		m.Delivered, m.Read = max(m.Delivered, floor), max(m.Read, floor)
+		return notBehind(m, member)
 	}
+	return m
+}
+
+// notBehind counts what lies before a member's open interval as seen.
+func notBehind(m wire.Watermarks, member wire.Member) wire.Watermarks {
+	floor := member.Intervals[len(member.Intervals)-1].From - 1
+	m.Delivered, m.Read = max(m.Delivered, floor), max(m.Read, floor)
 	return m
 }
 

@@ -113,7 +113,7 @@ func (s *Store) openPebble(dir string, readOnly bool) (*pebble.DB, error) {
 }
 
 // readMeta gives the group's own record; a store that has none is new.
-func readMeta(db *pebble.DB) (meta, error) {
+func readMeta(db pebble.Reader) (meta, error) {
 	b, closer, err := db.Get(metaKey)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return meta{feedNext: 1, feedFloor: 1, feedKept: 1, outboxNext: 1, outboxFirst: 1}, nil

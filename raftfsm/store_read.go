@@ -1,7 +1,6 @@
 package raftfsm
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -94,6 +93,9 @@ func (s *Store) Range(chatID string, from wire.Seq, count int) (messages []wire.
 		}
 		for ok := it.First(); ok && len(messages) < count; ok = it.Next() {
 			m, err := decodeMessage(it.Value(), chatID, wire.Seq(keyNumber(it.Key())))
+			if n := len(messages); err == nil && n > 0 && m.Seq != messages[n-1].Seq+1 {
+				err = fmt.Errorf("it follows on %d", messages[n-1].Seq)
+			}
 			if err != nil {
 				return errors.Join(fmt.Errorf("message %s:%d: %w", chatID, keyNumber(it.Key()), err), it.Close())
 			}
@@ -123,10 +125,11 @@ func (s *Store) UserChats(userID, behind string, limit int) (chats []wire.UserCh
 			if !u.present {
 				continue
 			}
-			if len(chats) == limit {
-				next = chats[limit-1].ChatID
+			if len(chats) >= limit {
+				next = behind
 				break
 			}
+			behind = u.chat.ChatID
 			chats = append(chats, u.chat)
 		}
 		return it.Close()
@@ -216,6 +219,9 @@ func (s *Store) feedFromDisk(from wire.Offset, count, size int) (events []wire.E
 			if err != nil {
 				return errors.Join(fmt.Errorf("feed %d: %w", keyNumber(it.Key()), err), it.Close())
 			}
+			if want := from + wire.Offset(len(events)); e.Offset != want {
+				return errors.Join(missingEvent(db, want), it.Close())
+			}
 			size -= eventBytes(&e)
 			events = append(events, e)
 		}
@@ -224,16 +230,28 @@ func (s *Store) feedFromDisk(from wire.Offset, count, size int) (events []wire.E
 	return events, err
 }
 
+// missingEvent tells why an event is not there: an Expire may have come since the reader looked at the floor.
+func missingEvent(db pebble.Reader, offset wire.Offset) error {
+	m, err := readMeta(db)
+	if err == nil && offset < m.feedFloor {
+		return wire.ErrTrimmed
+	}
+	return errors.Join(fmt.Errorf("feed: event %d is missing", offset), err)
+}
+
 // readEvent reads the event an iterator stands on, with the message that it refers to.
 func readEvent(db pebble.Reader, it *pebble.Iterator) (wire.Event, error) {
-	e, err := decodeEvent(bytes.Clone(it.Value()), wire.Offset(keyNumber(it.Key())))
+	e, err := decodeEvent(it.Value(), wire.Offset(keyNumber(it.Key())))
 	if err != nil || e.Kind != wire.EventMessage {
 		return e, err
 	}
-	_, err = get(db, messageKey(nil, e.ChatID, e.Message.Seq), func(b []byte) error {
+	found, err := get(db, messageKey(nil, e.ChatID, e.Message.Seq), func(b []byte) error {
 		m, err := decodeMessage(b, e.ChatID, e.Message.Seq)
 		e.Message = &m
 		return err
 	})
+	if err == nil && !found {
+		err = fmt.Errorf("message %s:%d is missing", e.ChatID, e.Message.Seq)
+	}
 	return e, err
 }

@@ -50,16 +50,28 @@ func readMarks(db pebble.Reader, chat *wire.Chat, userID string) (wire.Watermark
 	return atLeast(m, chat.Members, userID), nil
 }
 
+// readAllMarks gives the watermarks of a chat's members, in the order of its members.
 func readAllMarks(db pebble.Reader, chat *wire.Chat) ([]wire.Watermarks, error) {
-	all := make([]wire.Watermarks, 0, len(chat.Members))
-	for _, member := range chat.Members {
-		m, err := readMarks(db, chat, member.UserID)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, m)
+	prefix := key2(nil, tableMarks, chat.ChatID, "")
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return nil, err
 	}
-	return all, nil
+	all := make([]wire.Watermarks, len(chat.Members))
+	ok := it.First()
+	for i, member := range chat.Members { // both are in the order of user ids; former members have watermarks too
+		for ok && string(it.Key()[len(prefix):]) < member.UserID {
+			ok = it.Next()
+		}
+		all[i].UserID = member.UserID
+		if ok && string(it.Key()[len(prefix):]) == member.UserID {
+			if all[i], err = decodeMarks(it.Value(), member.UserID); err != nil {
+				return nil, errors.Join(fmt.Errorf("watermarks of %s in %s: %w", member.UserID, chat.ChatID, err), it.Close())
+			}
+		}
+		all[i] = notBehind(all[i], member)
+	}
+	return all, it.Close()
 }
 
 // ReceiptsOf tells for each member but the sender whose membership covers a message when it was delivered to him and
@@ -99,106 +111,12 @@ func readReceipts(db pebble.Reader, chat *wire.Chat, m *wire.Message) (all []wir
 		}
 		marks.DeliveredAt, marks.ReadAt = 0, 0
 		if marks.Delivered >= m.Seq {
-			marks.DeliveredAt = r.at(member.UserID, riseDelivered, m.Seq)
+			marks.DeliveredAt = r.of(member.UserID, riseDelivered).at(m.Seq)
 		}
 		if marks.Read >= m.Seq {
-			marks.ReadAt = r.at(member.UserID, riseRead, m.Seq)
+			marks.ReadAt = r.of(member.UserID, riseRead).at(m.Seq)
 		}
 		all = append(all, marks)
 	}
 	return all, r.close()
-}
-
-// Times fills DeliveredAt and ReadAt of messages of one chat: when the last of the other members whose membership covers
-// the message reached it, 0 until then and where there is nobody else.
-func (s *Store) Times(chat *wire.Chat, messages []wire.Message) error {
-	if len(messages) == 0 {
-		return nil
-	}
-	return s.view(func(db *pebble.DB) error {
-		marks, err := readAllMarks(db, chat)
-		if err != nil {
-			return err
-		}
-		r, err := newRises(db, chat.ChatID)
-		if err != nil {
-			return err
-		}
-		for i := range messages {
-			m := &messages[i]
-			m.DeliveredAt = r.last(chat, marks, m, riseDelivered)
-			m.ReadAt = r.last(chat, marks, m, riseRead)
-		}
-		return r.close()
-	})
-}
-
-// rises reads when watermarks rose. The first failure sticks, for close.
-type rises struct {
-	chatID string
-	it     *pebble.Iterator
-	key    []byte
-	err    error
-	// where the series of each member stands: pages ascend, so that most answers are the one given before
-	held map[riseSeries]held
-}
-
-type riseSeries struct {
-	userID string
-	kind   riseKind
-}
-
-// held is the first rise to a seq or beyond it, good for every message from `from` to that seq.
-type held struct {
-	from, seq wire.Seq
-	at        wire.Millis
-}
-
-func newRises(db pebble.Reader, chatID string) (*rises, error) {
-	prefix := append(key1(nil, tableRise, chatID), 0)
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: append(prefix[:len(prefix)-1:len(prefix)-1], 1)})
-	if err != nil {
-		return nil, err
-	}
-	return &rises{chatID: chatID, it: it, held: map[riseSeries]held{}}, nil
-}
-
-func (r *rises) close() error { return errors.Join(r.err, r.it.Close()) }
-
-// at tells when a member's watermark first reached seq, 0 where no rise tells it.
-func (r *rises) at(userID string, kind riseKind, seq wire.Seq) wire.Millis {
-	series := riseSeries{userID, kind}
-	if h, ok := r.held[series]; ok && seq >= h.from && seq <= h.seq {
-		return h.at
-	}
-	r.key = riseKey(r.key[:0], r.chatID, userID, kind, seq)
-	prefix := len(r.key) - 8
-	if !r.it.SeekGE(r.key) || string(r.it.Key()[:prefix]) != string(r.key[:prefix]) {
-		return 0
-	}
-	d := openRecord(r.it.Value())
-	h := held{from: seq, seq: wire.Seq(keyNumber(r.it.Key())), at: d.millis()}
-	if err := d.end(); err != nil && r.err == nil {
-		r.err = fmt.Errorf("rise of %s in %s: %w", userID, r.chatID, err)
-	}
-	r.held[series] = h
-	return h.at
-}
-
-// last tells when the last of the others reached a message.
-func (r *rises) last(chat *wire.Chat, marks []wire.Watermarks, m *wire.Message, kind riseKind) (at wire.Millis) {
-	for i, member := range chat.Members {
-		if member.UserID == m.SenderID || !member.Covers(m.Seq) {
-			continue
-		}
-		mark := marks[i].Delivered
-		if kind == riseRead {
-			mark = marks[i].Read
-		}
-		if mark < m.Seq {
-			return 0
-		}
-		at = max(at, r.at(member.UserID, kind, m.Seq))
-	}
-	return at
 }
