@@ -24,11 +24,15 @@ type arrow struct {
 // arrows has a line for every package; one that is missing fails the test.
 var arrows = []arrow{
 	{
-		"cmd/quorate", []string{"sequencer", "delivery", "sequencer/wire"}, []string{"sequencer/sequencertest"},
+		"cmd/quorate",
+		[]string{"sequencer", "delivery", "sequencer/wire"},
+		[]string{"sequencer/sequencertest"},
 		"the command wires the parts together; the state machine is the sequencer's own affair",
 	},
 	{
-		"sequencer", []string{"raftfsm", "sequencer/wire"}, []string{"sequencer/sequencertest"},
+		"sequencer",
+		[]string{"raftfsm", "sequencer/wire"},
+		[]string{"sequencer/sequencertest"},
 		"a sequencer is groups behind RESP; whoever delivers reads its feed, it knows none of them",
 	},
 	{
@@ -36,15 +40,21 @@ var arrows = []arrow{
 		"both tiers share it, so it is a leaf and pulls in neither",
 	},
 	{
-		"sequencer/sequencertest", []string{"sequencer", "raftfsm", "sequencer/wire"}, nil,
+		"sequencer/sequencertest",
+		[]string{"sequencer", "raftfsm", "sequencer/wire"},
+		nil,
 		"it makes clusters for tests; no product code imports it",
 	},
 	{
-		"raftfsm", []string{"sequencer/wire"}, nil,
+		"raftfsm",
+		[]string{"sequencer/wire"},
+		nil,
 		"one group knows the words and the limits, and not who asks",
 	},
 	{
-		"delivery", []string{"sequencer/wire", "delivery/frame"}, []string{"sequencer", "sequencer/sequencertest"},
+		"delivery",
+		[]string{"sequencer/wire", "delivery/frame"},
+		[]string{"sequencer", "sequencer/sequencertest"},
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
 	},
 	{

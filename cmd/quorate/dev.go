@@ -116,7 +116,7 @@ func startDev(c *DevConfig, state devState, secret []byte, logger *slog.Logger) 
 			Logger:    logger,
 		})
 		if err != nil {
-			return d, fmt.Errorf("node %s: %w", n.ID, err)
+			return d, err
 		}
 		d.nodes = append(d.nodes, node)
 		seeds = append(seeds, node.RESPAddr())

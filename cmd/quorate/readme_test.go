@@ -5,13 +5,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// tryBlock is the lines of the README that a newcomer pastes.
-var tryBlock = regexp.MustCompile("(?s)```sh try\n(.*?)```")
+// What the README says a newcomer sees, and the lines that a newcomer pastes.
+var (
+	seenBlock = regexp.MustCompile("(?s)```text\n(Quorate .*?)```")
+	tryBlock  = regexp.MustCompile("(?s)```sh try\n(.*?)```")
+)
 
 // TestProcesses_ReadmeLinesAsPasted runs dev as a real process and pastes the README's lines into a shell, twice: the
 // second time after a restart on the same data, where everything must still be there. Only the ports are this test's own.
@@ -20,9 +24,9 @@ func TestProcesses_ReadmeLinesAsPasted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := tryBlock.FindSubmatch(readme)
-	if block == nil {
-		t.Fatal("the README has no block of lines to try")
+	seen, block := seenBlock.FindSubmatch(readme), tryBlock.FindSubmatch(readme)
+	if seen == nil || block == nil {
+		t.Fatal("the README does not show what dev prints, or has no lines to try")
 	}
 	home := t.TempDir()
 	if err := os.Mkdir(filepath.Join(home, "bin"), 0o700); err != nil {
@@ -38,6 +42,9 @@ func TestProcesses_ReadmeLinesAsPasted(t *testing.T) {
 
 	for _, again := range []bool{false, true} {
 		dev.start(t, startTime)
+		if got, want := firstWords(dev.lines()), firstWords(strings.Split(string(seen[1]), "\n")); !slices.Equal(got, want) {
+			t.Errorf("dev prints lines that begin with\n%q, the README shows\n%q", got, want)
+		}
 		out := paste(t, home, script, addrs[0], addrs[2])
 		for _, want := range []string{`"chatId":"tea"`, `"sequenceNumber":1`, `"text":"hello"`, "good morning"} {
 			if !strings.Contains(out, want) {
@@ -55,6 +62,17 @@ func TestProcesses_ReadmeLinesAsPasted(t *testing.T) {
 			t.Errorf("dev ended with %d on SIGTERM", code)
 		}
 	}
+}
+
+// firstWords gives the first word of every line that has one.
+func firstWords(lines []string) []string {
+	var words []string
+	for _, line := range lines {
+		if fields := strings.Fields(line); len(fields) > 0 {
+			words = append(words, fields[0])
+		}
+	}
+	return words
 }
 
 // paste runs lines in a shell as a person would. A line that fails ends the test.
