@@ -85,9 +85,7 @@ const receiptWindow = 256
 func (w *receiptWriter) write() {
 	w.mu.Lock()
 	pending := w.pending
-	if len(pending) > 0 {
-		w.pending = map[markKey]wire.Mark{}
-	}
+	w.pending = map[markKey]wire.Mark{}
 	w.mu.Unlock()
 	chats := map[string][]wire.Mark{}
 	for key, m := range pending {
