@@ -1,45 +1,46 @@
 package raftfsm
 
 import (
+	"fmt"
+
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// expire walks the oldest events: those before FeedBefore can no longer be read, and those before DedupBefore leave the
-// disk together with the dedup record of their message. Events are in the order of time, so it stops at the first that
-// is too young.
+// expire walks the oldest events: those before FeedBefore can no longer be read, and the dedup records of those before
+// DedupBefore go. What is past both leaves the disk. Events are in the order of time, as far as the leaders' clocks agree,
+// so each walk stops at the first that is too young.
 func (t *txn) expire(c Expire) Result {
-	left := c.Max
-	floor := max(t.meta.feedFloor, t.meta.feedKept)
-	more := t.walk(floor, c.FeedBefore, &left, func(o wire.Offset, _ *wire.Event) { floor = o + 1 })
-	t.meta.feedFloor = floor
-
-	kept := t.meta.feedKept
-	left = c.Max
-	if t.walk(kept, min(c.DedupBefore, c.FeedBefore), &left, func(o wire.Offset, e *wire.Event) {
-		kept = o + 1
-		if e.Kind == wire.EventMessage {
-			t.removeSeen(dedupKey(nil, e.ChatID, e.Message.SenderID, e.Message.ClientMessageID))
-		}
-	}) {
+	if c.Max == 0 {
+		return Result{Err: fmt.Errorf("%w: nothing may be looked at", wire.ErrBadRequest)}
+	}
+	kept, left := t.meta.feedKept(), c.Max
+	more := t.walk(&t.meta.feedFloor, c.FeedBefore, &left, func(*wire.Event) {})
+	if t.walk(&t.meta.dedupFrom, c.DedupBefore, &left, t.forget) {
 		more = true
 	}
-	if kept > t.meta.feedKept {
-		from, to := numberKey(nil, tableFeed, uint64(t.meta.feedKept)), numberKey(nil, tableFeed, uint64(kept))
+	if now := t.meta.feedKept(); now > kept {
+		from, to := numberKey(nil, tableFeed, uint64(kept)), numberKey(nil, tableFeed, uint64(now))
 		if err := t.batch.DeleteRange(from, to, nil); err != nil {
 			t.fail("delete", err)
 		}
-		t.meta.feedKept = kept
 	}
 	return Result{More: more}
 }
 
-// walk visits the committed events from an offset on that are before a time, at most *left of them. It is true where it
-// stopped for their number.
-func (t *txn) walk(from wire.Offset, before wire.Millis, left *uint32, visit func(wire.Offset, *wire.Event)) bool {
+// forget drops the dedup record of an event's message.
+func (t *txn) forget(e *wire.Event) {
+	if e.Kind == wire.EventMessage {
+		t.removeSeen(dedupKey(nil, e.ChatID, e.Message.SenderID, e.Message.ClientMessageID))
+	}
+}
+
+// walk visits the committed events from *at on that are before a time, at most *left of them, and moves *at behind them. It
+// is true where it stopped for their number.
+func (t *txn) walk(at *wire.Offset, before wire.Millis, left *uint32, visit func(*wire.Event)) bool {
 	it, err := t.fsm.store.db.NewIter(&pebble.IterOptions{
-		LowerBound: numberKey(nil, tableFeed, uint64(from)), UpperBound: []byte{tableFeed + 1},
+		LowerBound: numberKey(nil, tableFeed, uint64(*at)), UpperBound: []byte{tableFeed + 1},
 	})
 	if err != nil {
 		t.fail("read the feed", err)
@@ -50,8 +51,7 @@ func (t *txn) walk(from wire.Offset, before wire.Millis, left *uint32, visit fun
 		}
 	}()
 	for ok := it.First(); ok; ok = it.Next() {
-		offset := wire.Offset(keyNumber(it.Key()))
-		e, err := decodeEvent(it.Value(), offset)
+		e, err := decodeEvent(it.Value(), wire.Offset(keyNumber(it.Key())))
 		if err != nil {
 			t.fail("feed", err)
 		}
@@ -62,7 +62,8 @@ func (t *txn) walk(from wire.Offset, before wire.Millis, left *uint32, visit fun
 			return true
 		}
 		*left--
-		visit(offset, &e)
+		visit(&e)
+		*at = e.Offset + 1
 	}
 	return false
 }

@@ -112,27 +112,3 @@ func TestFSM_StampsEndWhereJSONDoes(t *testing.T) {
 		}
 	}
 }
-
-func TestFSM_ExpireForgetsFeedAndDedupByTime(t *testing.T) {
-	m := newMachine(t)
-	m.one(1, group("c", "a"))
-	for i := range 10 {
-		m.one(wire.Millis(100+i), say("c", "a", fmt.Sprint(i), "x"))
-	}
-	r := m.one(200, Expire{FeedBefore: 106, DedupBefore: 103, Max: 4})
-	for r.More {
-		r = m.one(200, Expire{FeedBefore: 106, DedupBefore: 103, Max: 4})
-	}
-	if _, floor := m.store.FeedHead(); floor != 8 {
-		t.Fatalf("the feed begins at %d", floor)
-	}
-	if _, _, err := m.store.Feed(7, 10, 1<<20); !errors.Is(err, wire.ErrTrimmed) {
-		t.Fatalf("a forgotten event: %v", err)
-	}
-	if r := m.one(201, say("c", "a", "3", "x")).Append; !r.Replayed {
-		t.Fatal("a clientMessageId was forgotten too early")
-	}
-	if r := m.one(202, say("c", "a", "2", "x")).Append; r.Replayed || r.Seq != 11 {
-		t.Fatalf("a clientMessageId is remembered for too long: %+v", r)
-	}
-}

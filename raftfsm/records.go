@@ -27,15 +27,18 @@ type meta struct {
 	index, term uint64 // of the last entry that the store holds
 	feedNext    wire.Offset
 	feedFloor   wire.Offset // the first event that can be read
-	feedKept    wire.Offset // the first event on disk; dedup records of those before are gone
+	dedupFrom   wire.Offset // the first event whose dedup record is kept
 	outboxNext  uint64
 	outboxFirst uint64
 }
 
+// feedKept is the first event on disk: those before serve neither readers nor Expire.
+func (m meta) feedKept() wire.Offset { return min(m.feedFloor, m.dedupFrom) }
+
 func (m meta) append(dst []byte) []byte {
 	dst = newRecord(dst)
 	for _, v := range []uint64{
-		m.index, m.term, uint64(m.feedNext), uint64(m.feedFloor), uint64(m.feedKept), m.outboxNext, m.outboxFirst,
+		m.index, m.term, uint64(m.feedNext), uint64(m.feedFloor), uint64(m.dedupFrom), m.outboxNext, m.outboxFirst,
 	} {
 		dst = binary.AppendUvarint(dst, v)
 	}
@@ -46,7 +49,7 @@ func decodeMeta(b []byte) (meta, error) {
 	d := openRecord(b)
 	m := meta{
 		index: d.uvarint(), term: d.uvarint(), feedNext: wire.Offset(d.uvarint()), feedFloor: wire.Offset(d.uvarint()),
-		feedKept: wire.Offset(d.uvarint()), outboxNext: d.uvarint(), outboxFirst: d.uvarint(),
+		dedupFrom: wire.Offset(d.uvarint()), outboxNext: d.uvarint(), outboxFirst: d.uvarint(),
 	}
 	return m, d.end()
 }

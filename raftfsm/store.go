@@ -116,7 +116,7 @@ func (s *Store) openPebble(dir string, readOnly bool) (*pebble.DB, error) {
 func readMeta(db pebble.Reader) (meta, error) {
 	b, closer, err := db.Get(metaKey)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return meta{feedNext: 1, feedFloor: 1, feedKept: 1, outboxNext: 1, outboxFirst: 1}, nil
+		return meta{feedNext: 1, feedFloor: 1, dedupFrom: 1, outboxNext: 1, outboxFirst: 1}, nil
 	}
 	if err != nil {
 		return meta{}, err
