@@ -17,15 +17,6 @@ type args [][]byte
 // str gives one word without a copy. It keeps the memory of the whole command.
 func (a args) str(i int) string { return unsafe.String(unsafe.SliceData(a[i]), len(a[i])) }
 
-// strs copies words, for who keeps them.
-func (a args) strs() []string {
-	out := make([]string, len(a))
-	for i := range a {
-		out[i] = string(a[i])
-	}
-	return out
-}
-
 // is reports whether word i is a keyword, in capitals or not. It is false beyond the end.
 func (a args) is(i int, keyword string) bool {
 	return i < len(a) && len(a[i]) == len(keyword) && bytes.EqualFold(a[i], []byte(keyword))

@@ -44,7 +44,7 @@ func chatReceipt(_ *conn, k *call, a args) error {
 	if len(all.parts) > wire.MaxMembers {
 		return fmt.Errorf("%w: at most %d users", wire.ErrTooLarge, wire.MaxMembers)
 	}
-	h, slot := k.conn.route(chatID)
+	h, slot := k.conn.node.route(chatID)
 	k.encode = all.write
 	all.left.Store(int32(len(all.parts)))
 	for i := range all.parts {

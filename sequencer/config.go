@@ -59,9 +59,9 @@ type Limits struct {
 	// Of the RESP server.
 	Connections    int           // open connections; beyond: closed at once
 	ConnCommands   int           // commands of one connection that wait for their answers; beyond it is not read
-	ConnReplyBytes int           // bytes of answers that wait for one connection to take them; beyond: closed
+	ConnReplyBytes int           // bytes of those commands and of their answers; beyond it is not read
 	PreAuthArgs    int           // arguments of a command before AUTH
-	PreAuthBytes   int           // bytes of one argument before AUTH
+	PreAuthBytes   int           // bytes of a command before AUTH
 	CommandArgs    int           // arguments of a command
 	ArgumentBytes  int           // bytes of one argument
 	CommandBytes   int           // bytes of all arguments of a command

@@ -148,13 +148,6 @@ func (c *conn) admit(a args) (*command, error) {
 	return known, nil
 }
 
-// route gives the group of a key.
-func (c *conn) route(key string) (*host, wire.Slot) {
-	slot := wire.SlotOf(key)
-	groups := c.node.hosts()
-	return groups[wire.GroupOf(slot, len(groups))], slot
-}
-
 // wrote remembers a write, for the reads behind it. What was refused at once changes nothing for them.
 func (c *conn) wrote(h *host, k *call) {
 	if k.ready.Load() {

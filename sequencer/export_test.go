@@ -27,3 +27,21 @@ func CommandTable() (entries []CommandEntry) {
 	}
 	return entries
 }
+
+// AddCommand puts a command into the table that does what run does, on the connection's reader or on a goroutine for a
+// read. It gives what takes the command out again. No connection may be open meanwhile.
+func AddCommand(name string, onReader bool, run func()) (remove func()) {
+	byName[name] = &command{name: name, arity: -1, run: func(_ *conn, k *call, _ args) error {
+		if onReader {
+			run()
+			return k.ok()
+		}
+		k.spawn(func(r *reply) error {
+			run()
+			r.simple("OK")
+			return nil
+		})
+		return nil
+	}}
+	return func() { delete(byName, name) }
+}

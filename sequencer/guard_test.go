@@ -131,7 +131,7 @@ func TestGuard_WhatWasBeforeIsHandedOn(t *testing.T) {
 	before := append(encoded("PING"), "PING\r\n"...)
 	for _, tt := range hostile {
 		passed, err := through(append(bytes.Clone(before), tt.input...), nil, tt.trusted)
-		if !bytes.Equal(passed, before) || err == io.EOF {
+		if !bytes.Equal(passed, before) || errors.Is(err, io.EOF) {
 			t.Errorf("%s: hands on %.60q and ends with %v", tt.name, passed, err)
 		}
 	}
@@ -182,7 +182,7 @@ func TestGuard_ValidCommandsPassUnchanged(t *testing.T) {
 		[]byte("PING\r\nPING \"a b\" 'c'\nECHO \"\\\"\"\r\n  PING\r\n"),
 	} {
 		for _, pieces := range [][]byte{nil, {0}, {63}, {1, 2, 30}} {
-			if passed, err := through(input, pieces, true); !bytes.Equal(passed, input) || err != io.EOF {
+			if passed, err := through(input, pieces, true); !bytes.Equal(passed, input) || !errors.Is(err, io.EOF) {
 				t.Errorf("%.40q in pieces %v: hands on %.40q (%d of %d bytes), ends with %v",
 					input, pieces, passed, len(passed), len(input), err)
 			}
@@ -193,7 +193,7 @@ func TestGuard_ValidCommandsPassUnchanged(t *testing.T) {
 // TestGuard_EmptyLinesAreDropped: redcon's reader calls itself for each of them.
 func TestGuard_EmptyLinesAreDropped(t *testing.T) {
 	input := repeat("\r\n", 3000) + "PING\r\n" + repeat("\n  \r\n", 3000) + "PING\n"
-	if passed, err := through([]byte(input), []byte{1, 0, 5}, true); string(passed) != "PING\r\nPING\n" || err != io.EOF {
+	if passed, err := through([]byte(input), []byte{1, 0, 5}, true); string(passed) != "PING\r\nPING\n" || !errors.Is(err, io.EOF) {
 		t.Errorf("hands on %.60q, ends with %v", passed, err)
 	}
 }
@@ -254,7 +254,7 @@ func FuzzGuard(f *testing.F) {
 		for _, arg := range args {
 			valid = redcon.AppendBulk(valid, arg)
 		}
-		if passed, err := through(valid, pieces, trusted); !bytes.Equal(passed, valid) || err != io.EOF {
+		if passed, err := through(valid, pieces, trusted); !bytes.Equal(passed, valid) || !errors.Is(err, io.EOF) {
 			t.Fatalf("valid %q: hands on %q, ends with %v", valid, passed, err)
 		}
 	})
@@ -266,7 +266,7 @@ func readAll(t *testing.T, passed []byte) {
 	reader := redcon.NewReader(bytes.NewReader(passed))
 	for {
 		cmd, err := reader.ReadCommand()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return
 		}
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/quorate/quorate/raftfsm"
 	"github.com/quorate/quorate/sequencer/wire"
@@ -20,8 +21,10 @@ type host struct {
 
 	queue    *queue
 	inFlight tokens
-	flights  chan flight // closed by the proposer when it ends
-	lastTime wire.Millis // of the last entry; the proposer's alone
+	flights  chan flight  // closed by the proposer when it ends
+	lastTime wire.Millis  // of the last entry; the proposer's alone
+	entries  atomic.Int64 // proposed
+	commands atomic.Int64 // in them
 	outbox   *outbox
 
 	stop     chan struct{} // closed to end the proposer

@@ -100,6 +100,13 @@ func infoStats(s *server, w *infoWriter) {
 	w.line("total_connections_received", counts.accepted.Load())
 	w.line("rejected_connections", counts.rejected.Load())
 	w.line("total_commands_processed", counts.commands.Load())
+	var entries, batched int64
+	for _, h := range s.node.hosts() {
+		entries += h.entries.Load()
+		batched += h.commands.Load()
+	}
+	w.line("entries_proposed", entries)
+	w.line("commands_proposed", batched)
 	w.line("appends", counts.appends.Load())
 	w.line("reads", counts.reads.Load())
 	w.line("refused_busy", counts.busy.Load())

@@ -75,6 +75,8 @@ func (h *host) proposeOne() bool {
 	}
 	size := len(b.commands) + entryOverhead
 	entry := raftfsm.AppendEntry(make([]byte, 0, size), h.now(), len(b.waiting), b.commands)
+	h.entries.Add(1)
+	h.commands.Add(int64(len(b.waiting)))
 	h.flights <- flight{proposal: h.raft.Propose(entry), batch: b} // has room for all tokens of the group
 	return true
 }

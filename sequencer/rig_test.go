@@ -24,6 +24,12 @@ const patience = 60 * time.Second
 // openNode runs a quorum of one with two groups. It ends with the test, which fails if a handler panicked.
 func openNode(t testing.TB, change func(*sequencer.Config)) *sequencer.Node {
 	t.Helper()
+	return openNodeThatPanics(t, 0, change)
+}
+
+// openNodeThatPanics is openNode where a test has handlers panic so many times.
+func openNodeThatPanics(t testing.TB, panics int64, change func(*sequencer.Config)) *sequencer.Node {
+	t.Helper()
 	raft, resp := sequencertest.LoopbackAddrs(t)
 	cfg := sequencer.Config{
 		NodeID: "n1", Dir: t.TempDir(), RaftAddr: raft, RESPAddr: resp, Groups: 2, Version: "test",
@@ -39,8 +45,8 @@ func openNode(t testing.TB, change func(*sequencer.Config)) *sequencer.Node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if n := n.Panics(); n > 0 {
-			t.Errorf("%d panics of handlers", n)
+		if n := n.Panics(); n != panics {
+			t.Errorf("%d panics of handlers, want %d", n, panics)
 		}
 		if err := n.Close(); err != nil {
 			t.Error(err)

@@ -8,9 +8,10 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// route gives the group of a key, whether this node leads it or not.
-func (n *Node) route(key string) (*host, error) {
-	return n.hosts()[wire.GroupOf(wire.SlotOf(key), len(n.groups))], nil
+// route gives the group and the slot of a key, whether this node leads it or not.
+func (n *Node) route(key string) (*host, wire.Slot) {
+	slot := wire.SlotOf(key)
+	return n.groups[wire.GroupOf(slot, len(n.groups))], slot
 }
 
 // hosts lists the groups of this node by their id.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -308,4 +309,24 @@ func TestServer_CloseAnswersWhatIsUnderWay(t *testing.T) {
 	idle.ended()
 	goleak.VerifyNone(t, leaks)
 	t.Logf("%d of %d were answered", answers, appends)
+}
+
+// TestServer_PanicEndsOneConnection looks that what is wrong with one command costs no more than its connection.
+func TestServer_PanicEndsOneConnection(t *testing.T) {
+	for _, onReader := range []bool{true, false} {
+		remove := sequencer.AddCommand("TEST.PANIC", onReader, func() { panic("as the test wants") })
+		t.Cleanup(remove)
+		t.Run(fmt.Sprint("onReader=", onReader), func(t *testing.T) {
+			n := openNodeThatPanics(t, 1, func(cfg *sequencer.Config) { cfg.Logger = slog.New(slog.DiscardHandler) })
+			c, other := dial(t, n.RESPAddr()), dial(t, n.RESPAddr())
+			if got := other.do("PING"); got != "PONG" {
+				t.Fatalf("PING answers %v", got)
+			}
+			c.send(pipelined("TEST.PANIC") + pipelined("PING"))
+			c.ended()
+			if got := other.do("PING"); got != "PONG" {
+				t.Errorf("another connection answers %v", got)
+			}
+		})
+	}
 }
