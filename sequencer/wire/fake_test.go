@@ -39,6 +39,7 @@ type fakeNode struct {
 	ln    net.Listener
 	conns map[*fakeConn]struct{}
 	seen  [][]string // every command, HELLO and CLUSTER left out
+	quiet bool       // nothing goes into seen any more
 	dials int
 }
 
@@ -132,6 +133,13 @@ func (n *fakeNode) commands() []string {
 	return list
 }
 
+// forget has the node keep no commands.
+func (n *fakeNode) forget() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.quiet = true
+}
+
 func (n *fakeNode) dialled() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -196,7 +204,7 @@ func (n *fakeNode) talk(c *fakeConn) {
 func (n *fakeNode) answer(c *fakeConn, args []string) string {
 	n.mu.Lock()
 	on, slots := n.On, n.Slots
-	if args[0] != "HELLO" && args[0] != "CLUSTER" {
+	if args[0] != "HELLO" && args[0] != "CLUSTER" && !n.quiet {
 		n.seen = append(n.seen, args)
 	}
 	n.mu.Unlock()
