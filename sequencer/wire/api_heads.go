@@ -1,6 +1,9 @@
 package wire
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // headWindow bounds how many CHAT.HEAD commands one call of Heads has under way, and headChunk the chats in each.
 const (
@@ -24,30 +27,42 @@ type headAnswer struct {
 // Heads reads where chats stand, for a member or with forUser "" for nobody. The chats may be in any slots; the answer has
 // their order. It fails as a whole with the first error.
 func (c *Client) Heads(ctx context.Context, chatIDs []string, forUser string) ([]Head, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	parts := splitHeads(chatIDs)
-	heads := make([]Head, len(chatIDs))
-	answers := make(chan headAnswer, min(headWindow, len(parts)))
-	var first error
-	for next, open := 0, 0; next < len(parts) && first == nil || open > 0; {
-		if next < len(parts) && first == nil && open < cap(answers) {
-			c.head(ctx, parts[next], forUser, answers)
-			next, open = next+1, open+1
-			continue
-		}
-		a := <-answers
-		open--
-		if a.err != nil && first == nil {
-			first = a.err
-			cancel()
-		}
-		for i := range a.heads {
-			heads[a.part.places[i]] = a.heads[i]
+	var (
+		parts   = splitHeads(chatIDs)
+		heads   = make([]Head, len(chatIDs))
+		answers = make(chan headAnswer, min(headWindow, len(parts)))
+		asked   []*request
+		open    int
+		failed  error
+	)
+	ended := ctx.Done()
+	stop := func(err error) {
+		failed, ended, parts = err, nil, nil
+		for _, req := range asked {
+			c.giveUp(req, err)
 		}
 	}
-	if first != nil {
-		return nil, first
+	for len(parts) > 0 || open > 0 {
+		if len(parts) > 0 && open < cap(answers) {
+			asked = append(asked, c.head(ctx, parts[0], forUser, answers))
+			parts, open = parts[1:], open+1
+			continue
+		}
+		select {
+		case a := <-answers:
+			open--
+			if a.err != nil && failed == nil {
+				stop(a.err)
+			}
+			for i := range a.heads {
+				heads[a.part.places[i]] = a.heads[i]
+			}
+		case <-ended:
+			stop(fmt.Errorf("%w: %w", ErrUnknown, ctx.Err()))
+		}
+	}
+	if failed != nil {
+		return nil, failed
 	}
 	return heads, nil
 }
@@ -68,13 +83,15 @@ func splitHeads(chatIDs []string) []*headPart {
 }
 
 // head submits one part. Exactly one answer comes.
-func (c *Client) head(ctx context.Context, part *headPart, forUser string, answers chan<- headAnswer) {
-	args := appendFor(append([]string{"CHAT.HEAD"}, part.chatIDs...), forUser)
-	c.submitCtx(ctx, part.chatIDs[0], func(r Reply, err error) {
+func (c *Client) head(ctx context.Context, part *headPart, forUser string, answers chan<- headAnswer) *request {
+	req := &request{key: SlotOf(part.chatIDs[0]), args: appendFor(append([]string{"CHAT.HEAD"}, part.chatIDs...), forUser)}
+	req.done = func(r Reply, err error) {
 		a := headAnswer{part: part, err: err}
 		if err == nil {
 			a.heads, a.err = decodeHeads(part.chatIDs, r)
 		}
 		answers <- a // has room for all that are under way
-	}, args...)
+	}
+	c.submit(req, c.timeLeft(ctx))
+	return req
 }

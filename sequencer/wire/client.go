@@ -160,17 +160,6 @@ func (c *Client) await(ctx context.Context, req *request) (Reply, error) {
 	}
 }
 
-// submitCtx is Submit that ends with ctx.
-func (c *Client) submitCtx(ctx context.Context, key string, done func(Reply, error), args ...string) {
-	req := &request{key: SlotOf(key), args: args}
-	stop := context.AfterFunc(ctx, func() { c.giveUp(req, ctx.Err()) })
-	req.done = func(r Reply, err error) {
-		stop()
-		done(r, err)
-	}
-	c.submit(req, c.timeLeft(ctx))
-}
-
 func (c *Client) timeLeft(ctx context.Context) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		return time.Until(deadline)

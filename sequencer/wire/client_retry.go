@@ -47,12 +47,14 @@ type request struct {
 // submit lets a request begin. It is refused at once where there is no room for it.
 func (c *Client) submit(req *request, timeout time.Duration) {
 	bytes, err := checkCommand(req.args)
-	if err != nil {
-		req.done(Reply{}, err)
-		return
+	if err == nil && !c.pending.take(bytes) {
+		err = fmt.Errorf("%w: too many requests are under way", ErrBusy)
 	}
-	if !c.pending.take(bytes) {
-		req.done(Reply{}, fmt.Errorf("%w: too many requests are under way", ErrBusy))
+	if err != nil {
+		req.mu.Lock()
+		done := req.claim()
+		req.mu.Unlock()
+		done(Reply{}, err)
 		return
 	}
 	now := c.now()

@@ -421,6 +421,26 @@ func TestClient_DoEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// TestClient_RefusedAndEndedAtOnce: a request that is refused while its context ends is over once, not twice.
+func TestClient_RefusedAndEndedAtOnce(t *testing.T) {
+	_, c := single(t, wire.ClientConfig{MaxPending: 1}, nil)
+	for range 500 {
+		ctx, cancel := context.WithCancel(context.Background())
+		failed := make(chan error, 1)
+		go func() {
+			_, err := c.Do(ctx, "tea", strings.Repeat("x", 64<<10+1))
+			failed <- err
+		}()
+		cancel()
+		if err := <-failed; !errors.Is(err, wire.ErrTooLarge) && !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if o := await(t, submit(c, patience, "X", "tea")); o.err != nil {
+		t.Errorf("there should be room: %v", o.err)
+	}
+}
+
 // TestClient_SilentConnectionIsGivenUp: requests behind a connection that has died without a word get through on a new one.
 func TestClient_SilentConnectionIsGivenUp(t *testing.T) {
 	var first atomic.Pointer[fakeConn]
