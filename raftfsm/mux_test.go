@@ -97,7 +97,9 @@ func TestMux_StrangersAreClosed(t *testing.T) {
 		if _, err := c.Write([]byte(header)); err != nil {
 			t.Fatal(err)
 		}
-		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s was not closed: %v", name, err)
 		}
@@ -121,8 +123,8 @@ func TestFetchCard_HostileAnswers(t *testing.T) {
 			if err != nil {
 				return
 			}
-			io.ReadFull(c, make([]byte, muxHeaderSize))
-			c.Write([]byte(answer))
+			_, _ = io.ReadFull(c, make([]byte, muxHeaderSize))
+			_, _ = c.Write([]byte(answer))
 			c.Close()
 		}()
 		if card, err := FetchCard(context.Background(), ln.Addr().String()); err == nil {
