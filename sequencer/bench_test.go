@@ -38,10 +38,7 @@ func BenchmarkAppend(b *testing.B) {
 					})
 				}
 				if road == "resp" {
-					offer = func(m raftfsm.Append, done func(error)) {
-						client.Submit(m.ChatID, time.Minute, func(_ wire.Reply, err error) { done(err) },
-							"CHAT.APPEND", m.ChatID, m.SenderID, m.ClientMessageID, m.Text)
-					}
+					offer = overRESP(client)
 				}
 				measureAppends(b, senders, users, chats, offer)
 			})
@@ -49,9 +46,31 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
+// BenchmarkAppendGroups is BenchmarkAppend over eight groups, whose leaders are where elections left them. Each entry
+// costs the same whatever it holds, so what counts is how full they are: the bound on a node's entries in flight.
+func BenchmarkAppendGroups(b *testing.B) {
+	for _, inFlight := range []int{2, 8, 32} {
+		b.Run(fmt.Sprintf("nodeInFlight=%d/senders=512", inFlight), func(b *testing.B) {
+			c := sequencertest.Start(b, 3, 8, patient, func(_ int, cfg *sequencer.Config) { cfg.Limits.NodeInFlight = inFlight })
+			client := c.Client()
+			users, chats := sequencertest.Names("user", 64), sequencertest.Names("chat", 64)
+			sequencertest.MakeChats(b, client, users, chats...)
+			measureAppends(b, 512, users, chats, overRESP(client))
+		})
+	}
+}
+
+// overRESP offers messages through the client.
+func overRESP(client *wire.Client) func(raftfsm.Append, func(error)) {
+	return func(m raftfsm.Append, done func(error)) {
+		client.Submit(m.ChatID, time.Minute, func(_ wire.Reply, err error) { done(err) },
+			"CHAT.APPEND", m.ChatID, m.SenderID, m.ClientMessageID, m.Text)
+	}
+}
+
 // patient keeps a leader that is short of CPU in office: failover is not what is measured.
 func patient(_ int, cfg *sequencer.Config) {
-	cfg.Timing = raftfsm.Timing{Heartbeat: 2 * time.Second, Election: time.Second, Lease: 2 * time.Second}
+	cfg.Timing = raftfsm.Timing{Heartbeat: 2 * time.Second, Election: 2 * time.Second, Lease: 2 * time.Second}
 }
 
 // measureAppends has senders offer b.N messages and reports what they cost.
