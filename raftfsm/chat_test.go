@@ -56,6 +56,8 @@ func TestFSM_IntervalsOfAnEmptyChatAndTheirBound(t *testing.T) {
 	}
 	if b, _ := chat.Member("b"); len(b.Intervals) != maxIntervals {
 		t.Fatalf("%d intervals are kept", len(b.Intervals))
+	} else if last := b.Intervals[maxIntervals-1]; last != (wire.Interval{From: chat.LastSeq + 1}) {
+		t.Fatalf("the newest one is %v at seq %d", last, chat.LastSeq)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 	"pgregory.net/rapid"
 
@@ -96,13 +97,13 @@ func TestFSM_EqualLogsGiveEqualBytes(t *testing.T) {
 	})
 }
 
-// tempMachine is a machine that discard removes: a property is checked a hundred times.
+// tempMachine is a machine whose files are in memory and that discard removes: a property is checked a hundred times.
 func tempMachine(t *testing.T) *machine {
 	dir, err := os.MkdirTemp(t.TempDir(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{t: t, dir: dir}
+	m := &machine{t: t, dir: dir, fs: vfs.NewMem()}
 	m.open()
 	return m
 }

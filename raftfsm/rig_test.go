@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 
 	"github.com/quorate/quorate/sequencer/wire"
@@ -15,6 +16,7 @@ import (
 type machine struct {
 	t     testing.TB
 	dir   string
+	fs    vfs.FS // nil for the disk
 	store *Store
 	fsm   *FSM
 	index uint64
@@ -29,7 +31,7 @@ func newMachine(t testing.TB) *machine {
 
 func (m *machine) open() {
 	m.t.Helper()
-	store, err := OpenStore(m.dir, StoreConfig{})
+	store, err := OpenStore(m.dir, StoreConfig{fs: m.fs})
 	if err != nil {
 		m.t.Fatal(err)
 	}
