@@ -82,7 +82,7 @@ func (a *authenticator) check(token string) (identity, error) {
 // ofHeader checks the Authorization header. Whether there is none, too many or a bad one is the same to the client. A
 // token in the query string is refused even beside a good header: it ends up in logs.
 func (a *authenticator) ofHeader(r *http.Request) (identity, error) {
-	if query := r.URL.Query(); query.Has("token") || query.Has("access_token") {
+	if tokenInQuery(r) {
 		return identity{}, fmt.Errorf("%w: it came in the query string", errToken)
 	}
 	values := r.Header.Values("Authorization")
@@ -92,10 +92,18 @@ func (a *authenticator) ofHeader(r *http.Request) (identity, error) {
 	return a.check(values[0][7:])
 }
 
+func tokenInQuery(r *http.Request) bool {
+	if r.URL.RawQuery == "" {
+		return false
+	}
+	query := r.URL.Query()
+	return query.Has("token") || query.Has("access_token")
+}
+
 // ofHandshake finds the token of a WebSocket handshake in the header or in a bearer subprotocol. offered is false where
 // the handshake holds none, so that hello must bring it.
 func (a *authenticator) ofHandshake(r *http.Request) (id identity, offered bool, err error) {
-	if len(r.Header.Values("Authorization")) > 0 || r.URL.RawQuery != "" && r.URL.Query().Has("token") {
+	if len(r.Header.Values("Authorization")) > 0 || tokenInQuery(r) {
 		id, err = a.ofHeader(r)
 		return id, true, err
 	}

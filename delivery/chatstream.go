@@ -18,9 +18,11 @@ func (s *Server) openChatStream(ctx context.Context, c *call) error {
 	if err != nil || who.user == "" {
 		return refuse(codeUnauthenticated, "a valid token is required")
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.RequestTimeout)
+	defer cancel()
 	heads, err := s.seq.Heads(ctx, []string{c.arg}, who.user)
 	if err != nil {
-		return err
+		return readFault(err)
 	}
 	if !heads[0].Found {
 		return notFound()

@@ -86,7 +86,7 @@ func (l *loader) load(ctx context.Context, r loadRequest) {
 		r.s.answer(errorFrame(r.id, refuse(codeTooLarge, err.Error())))
 		r.s.shut(closeBadFrame, string(codeTooLarge))
 	default:
-		p := problemOf(err)
+		p := problemOf(readFault(err))
 		l.srv.note(p, "load a session", err)
 		r.s.answer(errorFrame(r.id, p))
 		r.s.shut(closeOverloaded, retryReason(time.Second+rand.N(time.Second)))

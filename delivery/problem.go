@@ -112,12 +112,21 @@ var wireProblems = []struct {
 	{wire.ErrBusy, fixed(codeOverloaded, "a queue is full")},
 	{wire.ErrTryAgain, fixed(codeUnavailable, "leadership is on the move")},
 	{wire.ErrClusterDown, fixed(codeUnavailable, "the sequencer has no leader for this chat")},
+	{wire.ErrClosed, fixed(codeUnavailable, "this edge is draining")},
 	{context.DeadlineExceeded, fixed(codeUnavailable, "the sequencer did not answer in time")},
 	{context.Canceled, fixed(codeUnavailable, "the request was cancelled")},
 }
 
 func fixed(c code, detail string) func(error) *problem {
 	return func(error) *problem { return refuse(c, detail) }
+}
+
+// readFault is the error of a call that only reads: where it had no answer there is no outcome to be unsure of.
+func readFault(err error) error {
+	if errors.Is(err, wire.ErrUnknown) {
+		return refuse(codeUnavailable, "the sequencer did not answer in time")
+	}
+	return err
 }
 
 // detailed keeps the text behind the sentinel: it says which field is wrong and how.

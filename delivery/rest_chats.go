@@ -104,7 +104,7 @@ func (s *Server) createGroup(ctx context.Context, ask *wire.CreateChatRequest) (
 	}
 	chat, fresh, err := s.seq.CreateChat(ctx, *ask)
 	if err != nil {
-		return nil, false, unsure(err)
+		return nil, false, err
 	}
 	if _, member := chat.Member(ask.CreatorID); !member { // made by the caller once, who left since
 		return nil, false, fmt.Errorf("%w: the chat exists", wire.ErrConflict)
@@ -130,7 +130,7 @@ func (s *Server) createDirect(ctx context.Context, ask *wire.CreateChatRequest) 
 	for range 4 {
 		winner, err := s.seq.ClaimPair(ctx, a, b, want, replaces)
 		if err != nil {
-			return nil, false, unsure(err)
+			return nil, false, err
 		}
 		ask.ChatID = winner
 		chat, fresh, err := s.findOrMake(ctx, ask)
@@ -156,7 +156,7 @@ func (s *Server) findOrMake(ctx context.Context, ask *wire.CreateChatRequest) (*
 		chat, err = s.knownChat(ctx, ask.ChatID)
 		return chat, false, err
 	}
-	return chat, fresh, unsure(err)
+	return chat, fresh, err
 }
 
 func isDirect(c *wire.Chat, a, b string) bool {
@@ -166,7 +166,7 @@ func isDirect(c *wire.Chat, a, b string) bool {
 func (s *Server) getChat(ctx context.Context, c *call) error {
 	view, err := s.seq.GetChat(ctx, c.arg, c.user)
 	if err != nil {
-		return err
+		return readFault(err)
 	}
 	writeJSON(c.w, http.StatusOK, appendChatView(nil, view, c.user))
 	return nil
@@ -221,7 +221,7 @@ func (s *Server) listChats(ctx context.Context, c *call) error {
 	}
 	lines, next, err := s.seq.UserChats(ctx, c.user, after, limit)
 	if err != nil {
-		return err
+		return readFault(err)
 	}
 	views, err := s.views(ctx, c.user, lines)
 	if err != nil {
@@ -261,7 +261,7 @@ func (s *Server) views(ctx context.Context, user string, lines []wire.UserChat) 
 	wg.Wait()
 	for _, err := range errs {
 		if err != nil && !errors.Is(err, wire.ErrNotMember) && !errors.Is(err, wire.ErrNoChat) {
-			return nil, err
+			return nil, readFault(err)
 		}
 	}
 	return views, ctx.Err()
@@ -310,7 +310,7 @@ func (s *Server) changeMembers(ctx context.Context, c *call) error {
 		return refuse(codeBadRequest, fmt.Sprintf("a chat has at most %d members", wire.MaxMembers))
 	}
 	if err != nil {
-		return unsure(err)
+		return err
 	}
 	chat, err := s.knownChat(ctx, c.arg)
 	if err != nil {
@@ -324,7 +324,7 @@ func (s *Server) changeMembers(ctx context.Context, c *call) error {
 func (s *Server) knownChat(ctx context.Context, chatID string) (*wire.Chat, error) {
 	view, err := s.seq.GetChat(ctx, chatID, "")
 	if err != nil {
-		return nil, err
+		return nil, readFault(err)
 	}
 	return &view.Chat, nil
 }

@@ -29,7 +29,7 @@ func (s *Server) sendMessage(ctx context.Context, c *call) error {
 	}
 	a, err := s.seq.Append(ctx, q)
 	if err != nil {
-		return unsure(err)
+		return err
 	}
 	m := wire.Message{
 		ChatID: q.ChatID, Seq: a.Seq, SenderID: q.SenderID, ClientMessageID: q.ClientMessageID, Text: q.Text,
@@ -44,14 +44,6 @@ func (s *Server) sendMessage(ctx context.Context, c *call) error {
 	body = append(append([]byte{'{'}, body[2:]...), `,"status":"sent"}`...)
 	writeJSON(c.w, status, body)
 	return nil
-}
-
-// unsure is what a call that changes something came to: where its wait ended with the request, the outcome is not known.
-func unsure(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%w: %w", wire.ErrUnknown, err)
-	}
-	return err
 }
 
 // traceparent takes the W3C header where it can be one; anything else is no reason to refuse a message.
@@ -73,7 +65,7 @@ func (s *Server) listMessages(ctx context.Context, c *call) error {
 	}
 	page, err := s.seq.Range(ctx, q)
 	if err != nil {
-		return err
+		return readFault(err)
 	}
 	body := appendPage([]byte{'{'}, page, q.Before, s.limits.PageBytes)
 	writeJSON(c.w, http.StatusOK, append(body, '}'))
@@ -108,7 +100,7 @@ func (s *Server) readMessage(ctx context.Context, c *call) error {
 		err = res[0].Err
 	}
 	if err != nil {
-		return noMessage(unsure(err))
+		return noMessage(err)
 	}
 	body := strconv.AppendUint([]byte(`{"readUpTo":`), uint64(res[0].Read), 10)
 	writeJSON(c.w, http.StatusOK, append(appendTime(body, "readAt", res[0].ReadAt), '}'))
@@ -122,7 +114,7 @@ func (s *Server) listReceipts(ctx context.Context, c *call) error {
 	}
 	marks, err := s.seq.Receipts(ctx, chatID, seq, c.user)
 	if err != nil {
-		return noMessage(err)
+		return noMessage(readFault(err))
 	}
 	body := []byte(`{"receipts":[`)
 	for i, m := range marks {

@@ -201,7 +201,7 @@ func (s *session) history(r *request) *problem {
 		s.srv.seq.RangeAsync(s.srv.limits.RequestTimeout, q, func(page wire.Page, err error) {
 			defer s.done()
 			if err != nil {
-				s.refused(r.ref, "history", err)
+				s.refused(r.ref, "history", readFault(err))
 				return
 			}
 			body := append(appendText(openFrame("page", r.ref), "chatId", q.ChatID), ',')

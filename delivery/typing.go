@@ -28,7 +28,7 @@ func (s *session) typing(r *request) *problem {
 				}
 			}
 			if err != nil {
-				s.refused(r.ref, "typing", err)
+				s.refused(r.ref, "typing", readFault(err))
 				return
 			}
 			s.tellTyping(chat)
