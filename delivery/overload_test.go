@@ -68,7 +68,7 @@ func TestREST_NoLeader(t *testing.T) {
 
 func TestStream_RequestsInFlight(t *testing.T) {
 	s, stop := stubborn(t, "CHAT.APPEND")
-	e := openEdge(t, []string{s.addr()}, quickFeed, func(c *Config) { c.Limits.SessionRequests = 2 })
+	e := openEdge(t, []string{s.addr()}, quickFeed, func(c *Config) { c.Limits.SessionRequests, c.Limits.RequestTimeout = 2, time.Second })
 	d := e.dial("alice")
 	for i := range 3 {
 		d.send(fmt.Sprintf(`{"type":"send","id":%d,"chatId":"c","clientMessageId":"m%d","text":"x"}`, i, i))
