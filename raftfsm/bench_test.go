@@ -94,3 +94,41 @@ func BenchmarkFeedRead(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkTimes fills the times of one page of 500 messages that every member has read, in steps of ten.
+func BenchmarkTimes(b *testing.B) {
+	for _, members := range []int{2, 256} {
+		b.Run(fmt.Sprintf("members=%d", members), func(b *testing.B) {
+			m := newMachine(b)
+			var all []string
+			for i := range members {
+				all = append(all, fmt.Sprintf("u%03d", i))
+			}
+			m.one(1, group("c", all...))
+			for i := range 50 {
+				var commands []Command
+				for j := range 10 {
+					commands = append(commands, say("c", all[0], fmt.Sprint(i*10+j), "x"))
+				}
+				for _, user := range all {
+					commands = append(commands, Receipt{ChatID: "c", UserID: user, Read: wire.Seq(i*10 + 10)})
+				}
+				m.do(wire.Millis(i+2), commands...)
+			}
+			chat, err := m.store.Chat("c")
+			if err != nil {
+				b.Fatal(err)
+			}
+			page, err := m.store.Range("c", 1, wire.MaxPage)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := m.store.Times(chat, page); err != nil || page[499].ReadAt != 51 {
+					b.Fatal(page[499], err)
+				}
+			}
+		})
+	}
+}

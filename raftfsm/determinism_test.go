@@ -123,35 +123,97 @@ var applyPath = []string{
 	"entry.go", "feed_record.go", "fsm.go", "keys.go", "records.go", "txn.go",
 }
 
+// pathMaps are the maps on the apply path. Nothing ranges over them; one that is not here is suspect.
+var pathMaps = map[string]bool{"over": true, "byID": true}
+
 // The apply path has no clock, no chance and no order of a map.
 func TestFSM_ApplyPathIsDeterministic(t *testing.T) {
-	maps := map[string]bool{"over": true, "byID": true} // every map on the path, by its field's name
 	for _, name := range applyPath {
 		fset := token.NewFileSet()
 		file, err := parser.ParseFile(fset, name, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, i := range file.Imports {
-			switch path := strings.Trim(i.Path.Value, `"`); path {
-			case "time", "math/rand", "math/rand/v2", "crypto/rand", "os", "net", "maps", "sync":
-				t.Errorf("%s imports %s", name, path)
-			}
+		for _, problem := range problems(file) {
+			t.Errorf("%s %s", fset.Position(problem.at), problem.what)
 		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.Field:
-				if _, ok := n.Type.(*ast.MapType); ok && (len(n.Names) != 1 || !maps[n.Names[0].Name]) {
-					t.Errorf("%s: a map that this test does not know: is it ever ranged over?", fset.Position(n.Pos()))
-				}
-			case *ast.RangeStmt:
-				if s, ok := n.X.(*ast.SelectorExpr); ok && maps[s.Sel.Name] {
-					t.Errorf("%s ranges over a map", fset.Position(n.Pos()))
-				}
-			case *ast.GoStmt, *ast.SelectStmt:
-				t.Errorf("%s leaves the order to chance", fset.Position(n.Pos()))
+	}
+}
+
+type problem struct {
+	at   token.Pos
+	what string
+}
+
+// problems looks for what could make two replicas differ.
+func problems(file *ast.File) (all []problem) {
+	known := map[ast.Expr]bool{}
+	add := func(n ast.Node, what string) { all = append(all, problem{n.Pos(), what}) }
+	knownAs := func(name string, typ ast.Expr) {
+		if pathMaps[name] {
+			known[typ] = true
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ImportSpec:
+			switch path := strings.Trim(n.Path.Value, `"`); path {
+			case "time", "math/rand", "math/rand/v2", "crypto/rand", "hash/maphash", "os", "net", "maps", "sync", "unsafe", "runtime":
+				add(n, "imports "+path)
 			}
-			return true
-		})
+		case *ast.Field:
+			if len(n.Names) == 1 {
+				knownAs(n.Names[0].Name, n.Type)
+			}
+		case *ast.KeyValueExpr:
+			if key, ok := n.Key.(*ast.Ident); ok {
+				knownAs(key.Name, mapOf(n.Value))
+			}
+		case *ast.AssignStmt:
+			if field, ok := n.Lhs[0].(*ast.SelectorExpr); ok {
+				knownAs(field.Sel.Name, mapOf(n.Rhs[0]))
+			}
+		case *ast.MapType:
+			if !known[n] {
+				add(n, "has a map that this test does not know: is it ever ranged over?")
+			}
+		case *ast.RangeStmt:
+			if field, ok := n.X.(*ast.SelectorExpr); ok && pathMaps[field.Sel.Name] {
+				add(n, "ranges over a map")
+			}
+		case *ast.GoStmt, *ast.SelectStmt:
+			add(n, "leaves the order to chance")
+		}
+		return true
+	})
+	return all
+}
+
+// mapOf gives the type of a map's literal.
+func mapOf(e ast.Expr) ast.Expr {
+	if lit, ok := e.(*ast.CompositeLit); ok {
+		return lit.Type
+	}
+	return nil
+}
+
+func TestProblems_AreFound(t *testing.T) {
+	for _, body := range []string{
+		`import "time"`,
+		`import r "math/rand/v2"`,
+		`func f() { for range (map[string]int{}) {} }`,
+		`func f() { m := make(map[int]int); for range m {} }`,
+		`func (t *txn) f() { for range t.over {} }`,
+		`type x struct { all map[string]int }`,
+		`func f() { go g() }`,
+		`func f() { select {} }`,
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\n"+body, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(problems(file)) == 0 {
+			t.Errorf("nothing is wrong with %s", body)
+		}
 	}
 }
