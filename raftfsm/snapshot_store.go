@@ -258,7 +258,7 @@ func (s *snapshotSink) Cancel() error {
 	s.ended = true
 	if s.pipe != nil {
 		_ = s.pipe.CloseWithError(errors.New("cancelled"))
-		_ = <-s.done // that it was cancelled
+		<-s.done //nolint:errcheck // the unpacking ended because it was cancelled
 	}
 	return os.RemoveAll(s.tmp)
 }
