@@ -26,7 +26,7 @@ type ClientConfig struct {
 	RequestTimeout time.Duration // of a request whose context has no deadline. 30 s
 	DialTimeout    time.Duration // to connect and say hello. 1 s
 	WriteTimeout   time.Duration // for one write to a connection; then the connection is given up. 5 s
-	StallTimeout   time.Duration // without any answer while some are due; then the connection is given up. 5 s
+	StallTimeout   time.Duration // without any answer while some are due; then the connection is given up. 6 s
 	RetryBase      time.Duration // the first pause before a retry is between 0 and this; it doubles. 5 ms
 	RetryMax       time.Duration // the longest pause. 500 ms
 	RefreshEvery   time.Duration // the topology is asked for at most this often. 100 ms
@@ -49,8 +49,8 @@ var errEmpty = fmt.Errorf("%w: no node was reached in time", ErrClusterDown)
 // from any goroutine.
 //
 // A request that is sent again has the same arguments, so one that carries its identity, as CHAT.APPEND does, happens
-// once. Its outcome is ErrUnknown where some attempt may have been executed and no answer to the request came in time.
-// A refusal is that of the last attempt.
+// once. The outcome is ErrUnknown where some attempt may have been executed and none came back with a result; every other
+// error is definite.
 type Client struct {
 	cfg   ClientConfig
 	log   *slog.Logger
@@ -96,7 +96,7 @@ func (cfg *ClientConfig) fill() {
 	orElse(&cfg.RequestTimeout, 30*time.Second)
 	orElse(&cfg.DialTimeout, time.Second)
 	orElse(&cfg.WriteTimeout, 5*time.Second)
-	orElse(&cfg.StallTimeout, 5*time.Second)
+	orElse(&cfg.StallTimeout, 6*time.Second) // a sequencer answers a read after 5 s at the latest
 	orElse(&cfg.RetryBase, 5*time.Millisecond)
 	orElse(&cfg.RetryMax, 500*time.Millisecond)
 	orElse(&cfg.RefreshEvery, 100*time.Millisecond)

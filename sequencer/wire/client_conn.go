@@ -214,15 +214,24 @@ func (n *node) takeSome(batch []*request) []*request {
 	return batch
 }
 
-// breakStalled gives up the connections on which answers are due and none has come for too long.
+// breakStalled gives up the connections on which answers are due and none has come for too long. Well before that it asks
+// the other nodes who leads now, for the requests to come.
 func (c *Client) breakStalled(now time.Duration) {
 	for _, n := range c.known() {
 		n.mu.Lock()
-		if l := n.link; l != nil {
-			if at := l.progress.Load(); at != 0 && now-time.Duration(at) > c.cfg.StallTimeout {
-				l.shut(errStalled)
-			}
-		}
+		l := n.link
 		n.mu.Unlock()
+		if l == nil {
+			continue
+		}
+		at := time.Duration(l.progress.Load())
+		switch {
+		case at == 0:
+		case now-at > c.cfg.StallTimeout:
+			l.shut(errStalled)
+		case now-at > c.cfg.StallTimeout/8 && now-l.doubted > c.cfg.StallTimeout/8:
+			l.doubted = now
+			c.refresh(nil)
+		}
 	}
 }

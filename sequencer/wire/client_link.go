@@ -22,7 +22,8 @@ type link struct {
 	mu      sync.Mutex // guards unanswered
 	waiting fifo       // requests sent and not yet answered, in their order
 
-	progress atomic.Int64 // when an answer came last, or began to be due, on the client's clock; 0: none is due
+	progress atomic.Int64  // when an answer came last, or began to be due, on the client's clock; 0: none is due
+	doubted  time.Duration // when breakStalled last asked whether the node still leads; for that alone
 }
 
 // shut ends the link; the first reason stays.

@@ -41,6 +41,7 @@ type request struct {
 	last     error    // what the last attempt came to; definite
 	attempts int      // that have failed
 	hops     int      // MOVED answers since the last pause
+	hint     string   // the address that the last of these gave, for the next attempt
 	breaker  *breaker // of the group that the present attempt is for
 }
 
@@ -69,8 +70,9 @@ func (c *Client) submit(req *request, timeout time.Duration) {
 
 // dispatch puts a request that waits into the queue of a node, or has it wait longer.
 func (c *Client) dispatch(req *request) {
-	n, br, err := c.pick(req)
-	if br != nil && !br.closed() && !req.begun() && !br.probe(c.now()) {
+	hint, begun := req.resume()
+	n, br, err := c.pick(req, hint)
+	if br != nil && !br.closed() && !begun && !br.probe(c.now()) {
 		c.finish(req, Reply{}, errBroken)
 		return
 	}
@@ -85,11 +87,12 @@ func (c *Client) dispatch(req *request) {
 	}
 }
 
-// begun reports whether the request has made an attempt already.
-func (req *request) begun() bool {
+// resume tells where the last answer, if any, said to go, and whether there has been an attempt.
+func (req *request) resume() (hint string, begun bool) {
 	req.mu.Lock()
 	defer req.mu.Unlock()
-	return req.attempts > 0 || req.hops > 0
+	hint, req.hint = req.hint, ""
+	return hint, req.attempts > 0 || req.hops > 0
 }
 
 // enter marks a request as queued. It is false where it does not wait any more.
@@ -132,8 +135,22 @@ func (c *Client) answered(req *request, r Reply) {
 		if br := req.group(); br != nil {
 			br.succeeded()
 		}
-		c.finish(req, Reply{}, err)
+		c.finish(req, Reply{}, req.refusal(err))
 	}
+}
+
+// reads are the commands of which no attempt leaves anything open, since none changes anything.
+var reads = map[string]bool{"CHAT.GET": true, "CHAT.HEAD": true, "CHAT.RANGE": true, "CHAT.RECEIPTS": true, "USER.CHATS": true}
+
+// refusal is what a refused request comes to. Where an attempt before may have been executed, the refusal of this one says
+// nothing about it: the state that the node judges by is another now, perhaps through that very attempt.
+func (req *request) refusal(err error) error {
+	req.mu.Lock()
+	defer req.mu.Unlock()
+	if !req.unknown || len(req.args) == 0 || reads[req.args[0]] {
+		return err
+	}
+	return fmt.Errorf("%w: an attempt was lost, and the next one refused: %s", ErrUnknown, err.Error())
 }
 
 func (req *request) group() *breaker {
@@ -152,7 +169,7 @@ func (c *Client) follow(req *request, moved *MovedError) {
 		req.mu.Unlock()
 		return
 	}
-	req.phase, req.last = waiting, fmt.Errorf("%w: %w", ErrTryAgain, moved)
+	req.phase, req.last, req.hint = waiting, fmt.Errorf("%w: %w", ErrTryAgain, moved), moved.Addr
 	req.hops++
 	pause := req.hops > maxHops
 	req.mu.Unlock()
@@ -190,7 +207,7 @@ func (c *Client) failed(req *request, err error, maybe bool) {
 		}
 	}
 	if req.direct || errors.Is(err, ErrNoAuth) || first && errors.Is(err, errQueueFull) {
-		c.finish(req, Reply{}, err)
+		c.finish(req, Reply{}, req.refusal(err))
 		return
 	}
 	c.pause(req)
@@ -232,6 +249,7 @@ func (c *Client) giveUp(req *request, why error) {
 	req.mu.Unlock()
 	if silent && br != nil {
 		br.failed(c.now())
+		c.refresh(nil) // somebody else may lead by now
 	}
 	c.complete(req, done, Reply{}, err)
 }

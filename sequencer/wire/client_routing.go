@@ -50,30 +50,37 @@ type route struct {
 	breaker  *breaker
 }
 
-// pick gives the node to send a request to now, and the breaker of its group. An error is definite.
-func (c *Client) pick(req *request) (*node, *breaker, error) {
+// pick gives the node to send a request to now, hint if that can be reached, and the breaker of its group. An error is
+// definite.
+func (c *Client) pick(req *request, hint string) (*node, *breaker, error) {
 	if req.direct {
 		n, err := c.node(req.addr)
 		return n, nil, err
 	}
-	table := c.routing.table.Load()
-	if table == nil {
-		c.refresh(nil)
-		n, err := c.anyNode()
-		return n, c.cold, err
+	r, br := c.route(req.key)
+	if hint != "" {
+		if n, err := c.node(hint); err == nil && !n.down() {
+			return n, br, nil
+		}
 	}
-	g := table.bySlot[req.key]
-	if g == noGroup {
-		c.refresh(nil)
-		n, err := c.anyNode()
-		return n, c.cold, err
-	}
-	r := &table.groups[g]
-	if n := r.node(); n != nil {
-		return n, r.breaker, nil
+	if r != nil {
+		if n := r.node(); n != nil {
+			return n, br, nil
+		}
 	}
 	n, err := c.anyNode()
-	return n, r.breaker, err
+	return n, br, err
+}
+
+// route gives the route of a slot, nil while that is not known, and the breaker of its group.
+func (c *Client) route(slot Slot) (*route, *breaker) {
+	if table := c.routing.table.Load(); table != nil {
+		if g := table.bySlot[slot]; g != noGroup {
+			return &table.groups[g], table.groups[g].breaker
+		}
+	}
+	c.refresh(nil)
+	return nil, c.cold
 }
 
 // node gives the leader; while it is not known or cannot be reached, a replica, which will say who leads now.

@@ -102,6 +102,50 @@ func TestClient_LeaderDies(t *testing.T) {
 	}
 }
 
+// TestClient_SilentLeaderIsDoubted: the leader has died without a word, so its connection stands. Another leads by now, and
+// new requests go there without waiting for the connection to be given up.
+func TestClient_SilentLeaderIsDoubted(t *testing.T) {
+	for name, timeout := range map[string]time.Duration{"request timed out": 20 * time.Millisecond, "connection silent": patience} {
+		t.Run(name, func(t *testing.T) {
+			a, b := startNode(t), startNode(t)
+			leader := &atomic.Pointer[fakeNode]{}
+			leader.Store(a)
+			silent := make(chan struct{})
+			slots := func() string { return slotsOf([]string{leader.Load().addr}, a.addr, b.addr) }
+			b.leads(slots)
+			a.raw(func(_ *fakeConn, args []string) (string, bool) {
+				switch {
+				case args[0] == "HELLO":
+					return "", false
+				case args[0] == "CLUSTER" && leader.Load() == a:
+					return slots(), true
+				case args[0] == "X":
+					leader.Store(b)
+					close(silent)
+				}
+				return noAnswer, true
+			})
+			c := newClient(t, wire.ClientConfig{StallTimeout: time.Second}, a, b)
+			if err := c.Refresh(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			first := submit(c, timeout, "X", "tea")
+			awaitClosed(t, "request", silent)
+			eventually(t, "new leader", func() bool { return c.LeaderOf(0) == b.addr })
+			if o := await(t, submit(c, patience, "X", "tea")); o.err != nil {
+				t.Error(o.err)
+			}
+			if a.dialled() != 1 {
+				t.Error("the connection was given up")
+			}
+			o := await(t, first)
+			if timeout == patience && o.err != nil || timeout != patience && !errors.Is(o.err, wire.ErrUnknown) {
+				t.Errorf("the first request: %v", o.err)
+			}
+		})
+	}
+}
+
 // TestClient_GroupWithoutALeader: nodes leave such a group out. Its number and its nodes stay known.
 func TestClient_GroupWithoutALeader(t *testing.T) {
 	a, b := startNode(t), startNode(t)

@@ -140,6 +140,26 @@ func TestClient_CutLeavesTheOutcomeOpen(t *testing.T) {
 	}
 }
 
+// TestClient_RefusalAfterALostAttempt: the message may be stored although its sender is no member any more.
+func TestClient_RefusalAfterALostAttempt(t *testing.T) {
+	for command, want := range map[string]error{"CHAT.APPEND": wire.ErrUnknown, "CHAT.GET": wire.ErrNotMember} {
+		var calls atomic.Int32
+		_, c := single(t, wire.ClientConfig{}, func(*fakeConn, []string) string {
+			if calls.Add(1) == 1 {
+				return cut
+			}
+			return "-NOTMEMBER since just now\r\n"
+		})
+		o := await(t, submit(c, patience, command, "tea"))
+		if !errors.Is(o.err, want) || errors.Is(o.err, wire.ErrUnknown) == errors.Is(o.err, wire.ErrNotMember) {
+			t.Errorf("%s: got %v, want %v alone", command, o.err, want)
+		}
+		if o := await(t, submit(c, patience, command, "tea")); !errors.Is(o.err, wire.ErrNotMember) {
+			t.Errorf("%s again: got %v, want NOTMEMBER", command, o.err)
+		}
+	}
+}
+
 func TestClient_SilentServer(t *testing.T) {
 	_, c := single(t, wire.ClientConfig{}, func(*fakeConn, []string) string { return noAnswer })
 	o := await(t, submit(c, 50*time.Millisecond, "X", "tea"))

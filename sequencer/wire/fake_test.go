@@ -46,8 +46,9 @@ type fakeNode struct {
 // fakeConn is one connection of a fakeNode.
 type fakeConn struct {
 	net.Conn
-	node *fakeNode
-	mu   sync.Mutex
+	node  *fakeNode
+	muted bool // something was not answered; for talk alone
+	mu    sync.Mutex
 }
 
 // send writes an answer at any time, from any goroutine.
@@ -210,10 +211,13 @@ func (n *fakeNode) answer(c *fakeConn, args []string) string {
 	n.mu.Unlock()
 	if on != nil {
 		if answer, ok := on(c, args); ok {
+			c.muted = c.muted || answer == noAnswer
 			return answer
 		}
 	}
 	switch {
+	case c.muted:
+		return noAnswer // answers come in order
 	case args[0] == "HELLO":
 		return "%2\r\n$6\r\nserver\r\n$7\r\nquorate\r\n$5\r\nproto\r\n:3\r\n"
 	case args[0] == "CLUSTER" && slots != nil:
@@ -316,8 +320,7 @@ func newClient(t testing.TB, cfg wire.ClientConfig, seeds ...*fakeNode) *wire.Cl
 	return c
 }
 
-// single starts a node that leads all, and a client of it that knows so and will not ask again by itself. That matters
-// to a script with noAnswer: the answer to what comes behind would be taken for the missing one.
+// single starts a node that leads all, and a client of it that knows so.
 func single(t testing.TB, cfg wire.ClientConfig, on func(c *fakeConn, args []string) string) (*fakeNode, *wire.Client) {
 	n := startNode(t)
 	if on != nil {
