@@ -46,8 +46,8 @@ func (c *Client) receiptFrom(
 	}, receiptArgs(chatID, part)...)
 }
 
-// firstMarks gives the marks for the next command. Of more than one there are never all but one, for a command with one
-// mark answers in its own way.
+// firstMarks gives the marks for the next command. The commands are of about one size, so that none of several has a single
+// mark: a refusal would be the whole answer to that.
 func firstMarks(marks []Mark) []Mark {
 	commands := (len(marks) + marksAtOnce - 1) / marksAtOnce
 	return marks[:(len(marks)+commands-1)/commands]

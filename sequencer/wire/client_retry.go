@@ -216,7 +216,10 @@ func (c *Client) failed(req *request, err error, maybe bool) {
 // pause has a request wait, with full jitter, before its next attempt.
 func (c *Client) pause(req *request) {
 	req.mu.Lock()
-	longest := min(c.cfg.RetryBase<<min(req.attempts, 16), c.cfg.RetryMax)
+	longest := c.cfg.RetryMax
+	if steps := min(req.attempts, 16); c.cfg.RetryBase < longest>>steps {
+		longest = c.cfg.RetryBase << steps
+	}
 	req.attempts++
 	req.hops = 0
 	req.mu.Unlock()

@@ -125,18 +125,20 @@ func TestClient_ConnectionCut(t *testing.T) {
 // TestClient_CutLeavesTheOutcomeOpen: an attempt was lost, and after it every answer is a definite no until time is over.
 func TestClient_CutLeavesTheOutcomeOpen(t *testing.T) {
 	var calls atomic.Int32
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	_, c := single(t, wire.ClientConfig{}, func(*fakeConn, []string) string {
-		if calls.Add(1) == 1 {
+		switch calls.Add(1) {
+		case 1:
 			return cut
+		case 3:
+			cancel()
 		}
 		return "-TRYAGAIN later\r\n"
 	})
-	o := await(t, submit(c, 300*time.Millisecond, "X", "tea"))
-	if !errors.Is(o.err, wire.ErrUnknown) || errors.Is(o.err, wire.ErrTryAgain) {
-		t.Errorf("got %v, want UNKNOWN alone", o.err)
-	}
-	if calls.Load() < 2 {
-		t.Error("there was no second attempt")
+	_, err := c.Do(ctx, "tea", "X", "tea")
+	if !errors.Is(err, wire.ErrUnknown) || errors.Is(err, wire.ErrTryAgain) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want UNKNOWN and canceled", err)
 	}
 }
 
@@ -161,15 +163,30 @@ func TestClient_RefusalAfterALostAttempt(t *testing.T) {
 }
 
 func TestClient_SilentServer(t *testing.T) {
-	_, c := single(t, wire.ClientConfig{}, func(*fakeConn, []string) string { return noAnswer })
-	o := await(t, submit(c, 50*time.Millisecond, "X", "tea"))
-	if !errors.Is(o.err, wire.ErrUnknown) {
-		t.Errorf("got %v, want UNKNOWN", o.err)
+	n, c := single(t, wire.ClientConfig{}, func(*fakeConn, []string) string { return noAnswer })
+	ask := map[string]func(id string) error{
+		"submit": func(id string) error { return await(t, submit(c, 50*time.Millisecond, "X", "tea", id)).err },
+		"do": func(id string) error {
+			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			defer cancel()
+			_, err := c.Do(ctx, "tea", "X", "tea", id)
+			return err
+		},
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
-	defer cancel()
-	if _, err := c.Do(ctx, "tea", "X", "tea"); !errors.Is(err, wire.ErrUnknown) {
-		t.Errorf("Do: got %v, want UNKNOWN", err)
+	for how, ask := range ask {
+		tries := 0
+		eventually(t, "request that reaches the node in time", func() bool {
+			tries++
+			id := fmt.Sprintf("%s-%d", how, tries)
+			err := ask(id)
+			if slices.Contains(n.commands(), "X tea "+id) {
+				if !errors.Is(err, wire.ErrUnknown) {
+					t.Errorf("%s: got %v, want UNKNOWN", how, err)
+				}
+				return true
+			}
+			return false // time was over before it was sent, or before the node looked
+		})
 	}
 }
 
@@ -191,28 +208,28 @@ func TestClient_NeverSent(t *testing.T) {
 }
 
 func TestClient_DefiniteErrorAtTheDeadline(t *testing.T) {
-	_, c := single(t, wire.ClientConfig{}, func(*fakeConn, []string) string { return "-TRYAGAIN later\r\n" })
-	o := await(t, submit(c, 100*time.Millisecond, "X", "tea"))
+	_, c := single(t, wire.ClientConfig{RetryBase: 1e6 * time.Hour, RetryMax: 1e6 * time.Hour}, func(*fakeConn, []string) string {
+		return "-TRYAGAIN later\r\n" // once: the next attempt would be long after the deadline
+	})
+	o := await(t, submit(c, 500*time.Millisecond, "X", "tea"))
 	if !errors.Is(o.err, wire.ErrTryAgain) || errors.Is(o.err, wire.ErrUnknown) {
 		t.Errorf("got %v, want TRYAGAIN", o.err)
 	}
 }
 
-// TestClient_LateReply: the reply to a request that has timed out belongs to nobody, least of all to the next one.
+// TestClient_LateReply: the reply to a request that is over belongs to nobody, least of all to the next one.
 func TestClient_LateReply(t *testing.T) {
-	conns := make(chan *fakeConn, 1)
-	_, c := single(t, wire.ClientConfig{}, func(conn *fakeConn, args []string) string {
+	ctx, cancel := context.WithCancel(context.Background())
+	_, c := single(t, wire.ClientConfig{}, func(_ *fakeConn, args []string) string {
 		if args[1] == "late" {
-			conns <- conn
+			cancel()
 			return noAnswer
 		}
-		conn.send(bulk("late") + bulk(args[1]))
-		return noAnswer
+		return bulk("late") + bulk(args[1])
 	})
-	if o := await(t, submit(c, 30*time.Millisecond, "X", "late")); !errors.Is(o.err, wire.ErrUnknown) {
-		t.Fatalf("got %v", o.err)
+	if _, err := c.Do(ctx, "late", "X", "late"); !errors.Is(err, wire.ErrUnknown) {
+		t.Fatalf("got %v", err)
 	}
-	<-conns
 	if o := await(t, submit(c, patience, "X", "next")); o.err != nil || o.r.Str() != "next" {
 		t.Errorf("got %q, %v, want next", o.r.Str(), o.err)
 	}
@@ -464,7 +481,7 @@ func TestClient_RefusedAndEndedAtOnce(t *testing.T) {
 // TestClient_SilentConnectionIsGivenUp: requests behind a connection that has died without a word get through on a new one.
 func TestClient_SilentConnectionIsGivenUp(t *testing.T) {
 	var first atomic.Pointer[fakeConn]
-	n, c := single(t, wire.ClientConfig{StallTimeout: 100 * time.Millisecond}, func(conn *fakeConn, args []string) string {
+	n, c := single(t, wire.ClientConfig{StallTimeout: 400 * time.Millisecond}, func(conn *fakeConn, args []string) string {
 		first.CompareAndSwap(nil, conn)
 		if first.Load() == conn {
 			return noAnswer
@@ -474,8 +491,8 @@ func TestClient_SilentConnectionIsGivenUp(t *testing.T) {
 	if o := await(t, submit(c, patience, "X", "tea")); o.err != nil || o.r.Str() != "tea" {
 		t.Fatalf("got %v, %v", o.r, o.err)
 	}
-	if n.dialled() != 2 {
-		t.Errorf("%d connections, want 2", n.dialled())
+	if n.dialled() < 2 {
+		t.Error("it was on the same connection")
 	}
 }
 
