@@ -28,7 +28,7 @@ type ChangeMembers struct {
 }
 
 // Append offers one message to a chat. The same (ChatID, SenderID, ClientMessageID) with the same text answers the first
-// result with Replayed set; with another text it is wire.ErrConflict.
+// result with Replayed set, to one who has left since too; with another text it is wire.ErrConflict.
 type Append struct {
 	ChatID          string
 	SenderID        string

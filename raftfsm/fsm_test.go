@@ -50,6 +50,19 @@ func TestFSM_RetryGetsTheFirstResult(t *testing.T) {
 	}
 }
 
+func TestFSM_RetryOfOneWhoLeft(t *testing.T) {
+	m := newMachine(t)
+	m.one(1000, group("c", "a", "b"))
+	m.one(2000, say("c", "b", "1", "x"))
+	m.one(3000, ChangeMembers{ChatID: "c", Remove: []string{"b"}})
+	if r := m.one(4000, say("c", "b", "1", "x")).Append; !r.Replayed || r.Seq != 1 {
+		t.Fatalf("the answer to a message that was stored became %+v", r)
+	}
+	if err := m.do(5000, say("c", "b", "2", "x"))[0].Err; !errors.Is(err, wire.ErrNotMember) {
+		t.Fatalf("one who left could write: %v", err)
+	}
+}
+
 func TestFSM_ReplayAfterCrashAppliesOnce(t *testing.T) {
 	m := newMachine(t)
 	var log []*raft.Log

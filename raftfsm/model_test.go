@@ -101,14 +101,14 @@ func (m *model) append(rt *rapid.T) {
 	switch {
 	case chat == nil:
 		m.mustFail(r, wire.ErrNoChat)
-	case chat.members[c.SenderID] == nil:
-		m.mustFail(r, wire.ErrNotMember)
 	case known && was.Text != c.Text:
 		m.mustFail(r, wire.ErrConflict)
 	case known:
 		if want := (AppendResult{was.Seq, was.SentAt, was.Lamport, true}); r.Append != want || r.Err != nil {
 			rt.Fatalf("a retry got %+v, want %+v", r, want)
 		}
+	case chat.members[c.SenderID] == nil:
+		m.mustFail(r, wire.ErrNotMember)
 	default:
 		chat.lamport = max(chat.lamport, c.Seen) + 1
 		sent := wire.Message{

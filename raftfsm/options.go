@@ -108,7 +108,7 @@ func (c Config) raftConfig() *raft.Config {
 		LeaderLeaseTimeout:       c.Timing.Lease,
 		CommitTimeout:            c.Timing.Commit,
 		MaxAppendEntries:         maxAppendEntries,
-		BatchApplyCh:             true,
+		BatchApplyCh:             false,
 		ShutdownOnRemove:         false,
 		TrailingLogs:             maxTrailingLogs,
 		SnapshotInterval:         10 * time.Second,

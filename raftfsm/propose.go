@@ -15,8 +15,8 @@ type Proposal struct {
 	stopped <-chan struct{} // closed when raft has ended, which forgets entries it has not looked at
 }
 
-// Propose offers an entry to the log. The bytes belong to the group from then on. It does not block as long as no more
-// than maxAppendEntries proposals are open.
+// Propose offers an entry to the log. The bytes belong to the group from then on. It blocks while raft writes the entries
+// before it to the log.
 func (g *Group) Propose(entry []byte) *Proposal {
 	p := &Proposal{future: g.raft.Apply(entry, 0), done: make(chan error, 1), stopped: g.stopped}
 	go func() { p.done <- p.future.Error() }()
