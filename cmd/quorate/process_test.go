@@ -44,6 +44,13 @@ func TestProcesses_KilledOneByOneAndAllAtOnce(t *testing.T) {
 	leader.start(t, startTime)
 	crowd.check(t)
 
+	t.Log("a hand-over under load")
+	leader = c.leaderOf(t, 0, nil)
+	if out, err := exec.Command(c.binary, "raft", "transfer", "0", "--resp-addr", c.resp[0]).CombinedOutput(); err != nil {
+		t.Errorf("transfer: %v: %s", err, out)
+	}
+	c.leaderOf(t, 0, leader)
+
 	t.Log("kill -9 of an edge")
 	before := crowd.audience.connections()
 	c.edges[0].kill()
