@@ -2,24 +2,36 @@ package raftfsm
 
 import (
 	"context"
+	"slices"
+	"sort"
 	"sync"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
 // feedTail holds the newest events of a feed decoded, so that readers at its head touch no disk, and wakes those who wait
-// for the next one. Its events are contiguous and shared: nobody changes them.
+// for the next one. Events that are in it never change or move: readers hold parts of its pages.
 type feedTail struct {
 	limit int // bytes
 
 	mu     sync.Mutex
-	events []wire.Event // from first on
-	first  wire.Offset
+	pages  []tailPage // without a gap between them; only the last one grows
 	next   wire.Offset
 	bytes  int
 	closed bool
 	grew   chan struct{} // closed when an event is added, or at the end; then replaced
 }
+
+// tailPage is a run of events. Whole pages are dropped.
+type tailPage struct {
+	events []wire.Event // room for tailPageEvents, so that it never moves
+	bytes  int
+}
+
+const (
+	tailPageEvents = 512 // in one page
+	tailPageShare  = 16  // a page holds at most this part of the tail's bytes, and one event more
+)
 
 func newFeedTail(limit int) *feedTail { return &feedTail{limit: limit, grew: make(chan struct{})} }
 
@@ -27,37 +39,49 @@ func newFeedTail(limit int) *feedTail { return &feedTail{limit: limit, grew: mak
 func (t *feedTail) reset(next wire.Offset) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.events, t.bytes, t.first, t.next = nil, 0, next, next
+	t.pages, t.bytes, t.next = nil, 0, next
 	t.wake()
 }
 
-// add appends events, and drops old ones over the limit.
+// first is the offset of the oldest event that is held, or of the next one.
+func (t *feedTail) first() wire.Offset {
+	if len(t.pages) == 0 {
+		return t.next
+	}
+	return t.pages[0].events[0].Offset
+}
+
+// add appends events, and drops the oldest pages over the limit.
 func (t *feedTail) add(events []wire.Event) {
 	if len(events) == 0 {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.events = append(t.events, events...)
-	t.next += wire.Offset(len(events))
 	for i := range events {
-		t.bytes += eventBytes(&events[i])
+		page := t.open()
+		size := eventBytes(&events[i])
+		page.events = append(page.events, events[i])
+		page.bytes += size
+		t.bytes += size
 	}
-	if t.bytes > t.limit {
-		t.shrink()
+	t.next += wire.Offset(len(events))
+	for t.bytes > t.limit && len(t.pages) > 1 {
+		t.bytes -= t.pages[0].bytes
+		t.pages = slices.Delete(t.pages, 0, 1)
 	}
 	t.wake()
 }
 
-// shrink drops old events down to three quarters of the limit. The rest moves, as readers may hold the old slice.
-func (t *feedTail) shrink() {
-	drop := 0
-	for t.bytes > t.limit/4*3 {
-		t.bytes -= eventBytes(&t.events[drop])
-		drop++
+// open gives the page that takes the next event.
+func (t *feedTail) open() *tailPage {
+	if n := len(t.pages); n > 0 {
+		if last := &t.pages[n-1]; len(last.events) < tailPageEvents && last.bytes < t.limit/tailPageShare {
+			return last
+		}
 	}
-	t.events = append([]wire.Event(nil), t.events[drop:]...)
-	t.first += wire.Offset(drop)
+	t.pages = append(t.pages, tailPage{events: make([]wire.Event, 0, tailPageEvents)})
+	return &t.pages[len(t.pages)-1]
 }
 
 func (t *feedTail) wake() {
@@ -81,17 +105,19 @@ func eventBytes(e *wire.Event) int {
 	return n
 }
 
-// read gives at most count events and about size bytes from an offset on, and whether the tail covers that offset.
+// read gives events from an offset on, at most count and about size bytes, and whether the tail covers that offset. It
+// ends with a page: there may be more behind it.
 func (t *feedTail) read(from wire.Offset, count, size int) (events []wire.Event, covered bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if from < t.first {
+	if from < t.first() {
 		return nil, false
 	}
 	if from >= t.next {
 		return nil, true
 	}
-	all := t.events[from-t.first:]
+	i := sort.Search(len(t.pages), func(i int) bool { return t.pages[i].events[0].Offset > from }) - 1
+	all := t.pages[i].events[from-t.pages[i].events[0].Offset:]
 	n := 0
 	for n < len(all) && n < count && (n == 0 || size > 0) {
 		size -= eventBytes(&all[n])

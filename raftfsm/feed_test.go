@@ -116,10 +116,10 @@ func TestStore_TailForgetsTheOldestAndStaysRight(t *testing.T) {
 			t.Fatalf("the newest event is not at hand: %v", events)
 		}
 	}
-	if tail.bytes > tail.limit || tail.first == 1 {
-		t.Fatalf("%d bytes from %d on", tail.bytes, tail.first)
+	if tail.bytes > tail.limit || tail.first() == 1 {
+		t.Fatalf("%d bytes from %d on", tail.bytes, tail.first())
 	}
-	if _, covered := tail.read(tail.first-1, 1, 1); covered {
+	if _, covered := tail.read(tail.first()-1, 1, 1); covered {
 		t.Fatal("an event that is gone is said to be covered")
 	}
 }
