@@ -28,6 +28,7 @@ type Group struct {
 	transport *raft.NetworkTransport
 	raft      *raft.Raft
 	installs  atomic.Uint64
+	watched   atomic.Int64 // futures of raft that have not been answered
 
 	observer     *raft.Observer
 	observations chan raft.Observation
@@ -177,9 +178,8 @@ func (g *Group) Close() error {
 	g.once.Do(func() {
 		close(g.closing)
 		g.raft.DeregisterObserver(g.observer)
-		stopped := g.raft.Shutdown()
-		ended := make(chan error, 1)
-		go func() { ended <- stopped.Error() }() // ends with raft; the process may be on its way out before
+		g.settle()
+		ended := g.watch(g.raft.Shutdown())
 		g.dog.close()
 		var err error
 		select {

@@ -47,8 +47,8 @@ func (g *Group) follow() {
 	defer g.done.Done()
 	poll := time.NewTicker(leaderPoll)
 	defer poll.Stop()
-	var ready chan error // of the barrier under way
-	var term uint64      // that it is for
+	var ready <-chan error // of the barrier under way
+	var term uint64        // that it is for
 	was, _ := g.Leader()
 	for {
 		if leads := g.raft.State() == raft.Leader; !leads || term != g.raft.CurrentTerm() {
@@ -58,7 +58,7 @@ func (g *Group) follow() {
 			}
 			if leads {
 				term = g.raft.CurrentTerm()
-				ready = g.barrier()
+				ready = g.watch(g.raft.Barrier(0))
 			}
 		}
 		if now, _ := g.Leader(); now != was {
@@ -88,14 +88,6 @@ func (g *Group) servingTerm() uint64 {
 	return g.serving
 }
 
-// barrier gives a channel that tells when everything before now is applied.
-func (g *Group) barrier() chan error {
-	future := g.raft.Barrier(0)
-	ready := make(chan error, 1)
-	go func() { ready <- future.Error() }() // raft answers all futures when it shuts down
-	return ready
-}
-
 // Transfer hands leadership to another node, "" for any. It returns when raft has let go of it.
 func (g *Group) Transfer(ctx context.Context, to wire.NodeID) error {
 	var future raft.Future
@@ -118,10 +110,8 @@ func (g *Group) Snapshot(ctx context.Context) error {
 
 // await waits for a future until ctx ends.
 func (g *Group) await(ctx context.Context, future raft.Future, what string) error {
-	ended := make(chan error, 1)
-	go func() { ended <- future.Error() }()
 	select {
-	case err := <-ended:
+	case err := <-g.watch(future):
 		if err != nil {
 			return fmt.Errorf("%s: %w: %w", what, wire.ErrTryAgain, err)
 		}

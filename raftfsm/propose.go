@@ -11,16 +11,15 @@ import (
 // Proposal is an entry on its way through the quorum.
 type Proposal struct {
 	future  raft.ApplyFuture
-	done    chan error      // what came of future
+	done    <-chan error    // what came of future
 	stopped <-chan struct{} // closed when raft has ended, which forgets entries it has not looked at
 }
 
 // Propose offers an entry to the log. The bytes belong to the group from then on. It blocks while raft writes the entries
 // before it to the log.
 func (g *Group) Propose(entry []byte) *Proposal {
-	p := &Proposal{future: g.raft.Apply(entry, 0), done: make(chan error, 1), stopped: g.stopped}
-	go func() { p.done <- p.future.Error() }()
-	return p
+	future := g.raft.Apply(entry, 0)
+	return &Proposal{future: future, done: g.watch(future), stopped: g.stopped}
 }
 
 // Wait gives the results of the entry's commands once it is applied on this node. It may wait for as long as there is no
