@@ -82,6 +82,9 @@ func TestClient_LeaderDies(t *testing.T) {
 		})
 	}
 	c := newClient(t, wire.ClientConfig{}, a)
+	if err := c.Refresh(context.Background()); err != nil { // a is the only seed: the others must be known before it dies
+		t.Fatal(err)
+	}
 	for _, next := range []*fakeNode{b, d} {
 		if o := await(t, submit(c, patience, "X", "tea")); o.err != nil {
 			t.Fatal(o.err)
