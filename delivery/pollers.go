@@ -32,31 +32,50 @@ const pollerStart = 10 * time.Second
 
 // awaitPollers returns when every poller has handled an event. nbio v1.6.12 forgets a Stop that comes before its pollers have
 // begun to run, and then waits for them for ever.
+//
+// nbio chooses the poller by the number of the descriptor, and the kernel gives the lowest number that is free. A try that
+// reached no new poller therefore keeps its one number until the end and nothing else: the next try gets the next number.
 func (e *engine) awaitPollers() error {
 	pollers := e.cfg.Pollers
 	running := make([]bool, pollers)
-	for left := pollers; left > 0; {
-		near, far, err := socketPair()
+	for left, tries := pollers, 0; left > 0; tries++ {
+		if tries == 64*pollers+256 { // others in the process open and close descriptors too, but not so many in step
+			return fmt.Errorf("no descriptor reaches %d of %d pollers", left, pollers)
+		}
+		nc, far, err := nbioPair()
 		if err != nil {
 			return err
 		}
-		// Descriptors stay open until the end, so the next pair gets others, and another poller.
-		defer func() { _ = far.Close() }()
-		nc, err := nbio.NBConn(near)
-		if err != nil {
-			_ = near.Close()
-			return err
-		}
-		if i := nc.Hash() % pollers; running[i] {
+		i := nc.Hash() % pollers
+		if running[i] {
+			_ = far.Close()
 			defer func() { _ = nc.Close() }()
-		} else if err := e.knockAt(nc, far); err != nil {
-			return err
-		} else {
-			running[i] = true
-			left--
+			continue
 		}
+		err = e.knockAt(nc, far)
+		_ = far.Close()
+		if err != nil {
+			return err
+		}
+		running[i] = true
+		left--
 	}
 	return nil
+}
+
+// nbioPair is a pair of connected sockets of which one end is a connection of nbio that no poller has yet.
+func nbioPair() (*nbio.Conn, net.Conn, error) {
+	near, far, err := socketPair()
+	if err != nil {
+		return nil, nil, err
+	}
+	nc, err := nbio.NBConn(near)
+	if err != nil {
+		_ = near.Close()
+		_ = far.Close()
+		return nil, nil, err
+	}
+	return nc, far, nil
 }
 
 // knockAt adds nc to its poller, sends a byte and waits until the poller has read it.
