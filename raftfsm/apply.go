@@ -29,6 +29,12 @@ func (t *txn) apply(c Command) Result {
 		return t.ackOutbox(c)
 	case Expire:
 		return t.expire(c)
+	case PutMap:
+		return t.putMap(c)
+	case TakeLease:
+		return t.takeLease(c)
+	case DropLease:
+		return t.dropLease(c)
 	}
 	panic(fmt.Sprintf("BUG: unknown command %T", c))
 }

@@ -73,7 +73,7 @@ func FetchCard(ctx context.Context, raftAddr string) (c Card, err error) {
 	if err := conn.SetDeadline(deadline); err != nil {
 		return Card{}, err
 	}
-	if _, err := conn.Write(muxHeader(muxCard, 0)); err != nil {
+	if _, err := conn.Write(muxHeader(muxCard, [8]byte{}, 0, "")); err != nil {
 		return Card{}, fmt.Errorf("ask %s for its card: %w", raftAddr, err)
 	}
 	return readCard(conn)

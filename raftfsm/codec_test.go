@@ -32,6 +32,9 @@ var everyCommand = []Command{
 	PutUserChat{UserID: "bob", Present: true, Chat: wire.UserChat{ChatID: "c.1", Type: wire.Direct, Name: "n", Version: 7}},
 	AckOutbox{Through: 1 << 33},
 	Expire{FeedBefore: 1700000000000, DedupBefore: 1690000000000, Max: 4096},
+	PutMap{Base: 300, Map: `{"format":1}`},
+	TakeLease{Name: "feed/3", Holder: "edge-1", For: 2000},
+	DropLease{Name: "feed/3", Holder: "edge-1", Epoch: 129},
 }
 
 func entryOf(now wire.Millis, commands ...Command) []byte {

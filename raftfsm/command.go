@@ -76,6 +76,28 @@ type Expire struct {
 	Max         uint32
 }
 
+// PutMap replaces the cluster map where its version is still Base, 0 for none yet; otherwise it is wire.ErrConflict. It
+// belongs to the meta group.
+type PutMap struct {
+	Base uint64
+	Map  string // an encoded wire.ClusterMap of the version Base+1
+}
+
+// TakeLease gives Holder the lease for a time, or prolongs it. It is wire.ErrConflict, with the lease as it stands, while
+// another one has it. It belongs to the meta group.
+type TakeLease struct {
+	Name   string
+	Holder string
+	For    wire.Millis // milliseconds from the entry's time
+}
+
+// DropLease gives a lease back before its end.
+type DropLease struct {
+	Name   string
+	Holder string
+	Epoch  uint64
+}
+
 // Result is what one Command came to. Err is nil or one of wire's definite sentinels (wrapped); only the field of the
 // command's kind is set.
 type Result struct {
@@ -86,6 +108,9 @@ type Result struct {
 	Marks  wire.Watermarks // Receipt
 	ChatID string          // ClaimPair: the winner
 	More   bool            // Expire: there is more to forget
+	Lease  wire.Lease      // TakeLease, DropLease
+	// Version is that of the new cluster map; PutMap.
+	Version uint64
 }
 
 // AppendResult is where an appended message stands.

@@ -20,6 +20,9 @@ const (
 	kindPutUserChat
 	kindAckOutbox
 	kindExpire
+	kindPutMap
+	kindTakeLease
+	kindDropLease
 )
 
 func (CreateChat) kind() commandKind    { return kindCreateChat }
@@ -30,6 +33,9 @@ func (ClaimPair) kind() commandKind     { return kindClaimPair }
 func (PutUserChat) kind() commandKind   { return kindPutUserChat }
 func (AckOutbox) kind() commandKind     { return kindAckOutbox }
 func (Expire) kind() commandKind        { return kindExpire }
+func (PutMap) kind() commandKind        { return kindPutMap }
+func (TakeLease) kind() commandKind     { return kindTakeLease }
+func (DropLease) kind() commandKind     { return kindDropLease }
 
 // AppendCommand appends a command as it stands in an entry: kind, length of the body, body.
 func AppendCommand(dst []byte, c Command) []byte {
@@ -93,6 +99,14 @@ func appendBody(dst []byte, c Command) []byte {
 		dst = binary.AppendUvarint(dst, uint64(c.FeedBefore))
 		dst = binary.AppendUvarint(dst, uint64(c.DedupBefore))
 		return binary.AppendUvarint(dst, uint64(c.Max))
+	case PutMap:
+		return appendString(binary.AppendUvarint(dst, c.Base), c.Map)
+	case TakeLease:
+		dst = appendString(appendString(dst, c.Name), c.Holder)
+		return binary.AppendUvarint(dst, uint64(c.For))
+	case DropLease:
+		dst = appendString(appendString(dst, c.Name), c.Holder)
+		return binary.AppendUvarint(dst, c.Epoch)
 	}
 	panic(fmt.Sprintf("BUG: unknown command %T", c))
 }
@@ -127,6 +141,12 @@ func decodeBody(kind commandKind, body []byte) (Command, error) {
 		c = AckOutbox{Through: d.uvarint()}
 	case kindExpire:
 		c = Expire{FeedBefore: d.millis(), DedupBefore: d.millis(), Max: uint32(d.atMost(math.MaxUint32))}
+	case kindPutMap:
+		c = PutMap{Base: d.uvarint(), Map: d.string()}
+	case kindTakeLease:
+		c = TakeLease{Name: d.string(), Holder: d.string(), For: d.millis()}
+	case kindDropLease:
+		c = DropLease{Name: d.string(), Holder: d.string(), Epoch: d.uvarint()}
 	default:
 		return nil, fmt.Errorf("unknown command kind %d", kind)
 	}

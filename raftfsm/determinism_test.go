@@ -50,6 +50,14 @@ func drawCommand(t *rapid.T) Command {
 			DedupBefore: wire.Millis(rapid.Int64Range(0, 300).Draw(t, "dedup")),
 		}
 	}
+	switch rapid.IntRange(0, 12).Draw(t, "of the meta group") {
+	case 0:
+		return PutMap{Base: small.Draw(t, "base"), Map: "m"}
+	case 1:
+		return TakeLease{Name: chat, Holder: user, For: wire.Millis(small.Draw(t, "for"))}
+	case 2:
+		return DropLease{Name: chat, Holder: user, Epoch: small.Draw(t, "epoch")}
+	}
 	return Append{
 		ChatID: chat, SenderID: user, ClientMessageID: fmt.Sprint(small.Draw(t, "id")),
 		Text: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "text"), Seen: wire.Lamport(small.Draw(t, "seen")),

@@ -95,6 +95,9 @@ func (f *FSM) run(index, term uint64, e Entry) (results []Result, err error) {
 	f.meta = t.meta
 	f.cache.trim()
 	f.store.publish(t.meta, t.events)
+	if t.mapped {
+		f.store.mapChange.fire()
+	}
 	return results, nil
 }
 
@@ -113,5 +116,6 @@ func (f *FSM) Restore(rc io.ReadCloser) error {
 		return fmt.Errorf("restore: %w", err)
 	}
 	f.cache, f.meta = newChatCache(f.store.cfg.CachedChats), f.store.meta()
+	f.store.mapChange.fire()
 	return nil
 }

@@ -132,7 +132,7 @@ func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
 		logs = g.cfg.WrapLogStore(logs)
 	}
 	stable := guardedStable{StableStore: g.bolt, dog: g.dog}
-	l, err := mux.layer(g.cfg.Group)
+	l, err := mux.layer(g.cfg)
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (g *Group) bootstrap(options *raft.Config, logs raft.LogStore, stable raft.
 	var first raft.Configuration
 	for _, p := range g.cfg.Bootstrap {
 		first.Servers = append(first.Servers, raft.Server{
-			Suffrage: raft.Voter, ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.RaftAddr),
+			Suffrage: raft.Voter, ID: p.serverID(), Address: p.serverAddr(),
 		})
 	}
 	if err := raft.BootstrapCluster(options, logs, stable, snapshots, g.transport, first); err != nil {

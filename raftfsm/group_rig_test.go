@@ -33,7 +33,7 @@ func newTrio(t *testing.T, adjust func(node int, cfg *Config)) *trio {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.peers = append(c.peers, Peer{ID: wire.NodeID(fmt.Sprintf("n%d", i+1)), RaftAddr: ln.Addr().String()})
+		c.peers = append(c.peers, Peer{ID: wire.NodeID(fmt.Sprintf("n%d", i+1)), Generation: 1, RaftAddr: ln.Addr().String()})
 		ln.Close()
 	}
 	t.Cleanup(func() {

@@ -3,6 +3,7 @@ package raftfsm
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -229,5 +230,54 @@ func TestGroup_CloseAnswersProposalsInFlight(t *testing.T) {
 	c.stop(at)
 	if _, err := p.Wait(); err == nil {
 		t.Fatal("an entry was acknowledged without a majority")
+	}
+}
+
+func TestGroup_ReplicaMovesToAnotherNode(t *testing.T) {
+	c := newTrio(t, nil)
+	at := c.leader()
+	g, ctx := c.groups[at], t.Context()
+	// Node 4 opens an empty replica that nobody knows; it waits to be added.
+	log := slog.New(slog.DiscardHandler)
+	mux, err := ListenMux("127.0.0.1:0", func() Card { return Card{} }, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mux.Close()
+	fresh, err := Open(Config{Node: "n4", Generation: 4, Dir: t.TempDir(), Timing: quick, Logger: log}, mux)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fresh.Close()
+	p := Peer{ID: "n4", Generation: 4, RaftAddr: mux.Addr()}
+	old := c.peers[(at+1)%3]
+	steps := []struct {
+		name string
+		do   func(context.Context, Peer) error
+		peer Peer
+	}{{"add", g.AddReplica, p}, {"promote", g.Promote, p}, {"demote", g.Demote, old}, {"remove", g.RemoveReplica, old}}
+	for _, step := range steps {
+		for range 2 { // the second time changes nothing
+			if err := step.do(ctx, step.peer); err != nil {
+				t.Fatalf("%s: %v", step.name, err)
+			}
+		}
+	}
+	want := g.Status().Applied
+	eventually(t, "the new replica follows", func() bool { return fresh.Status().Applied >= want })
+	for _, r := range g.Status().Replicas {
+		if !r.Voter || r.Replica() == old.Replica() {
+			t.Errorf("replica %+v", r)
+		}
+	}
+	if n := len(g.Status().Replicas); n != 3 {
+		t.Errorf("%d replicas", n)
+	}
+	if err := g.Transfer(ctx, "n4"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the new replica leads", fresh.Serving)
+	if err := g.AddReplica(ctx, old); !errors.Is(err, wire.ErrTryAgain) {
+		t.Errorf("a change at a follower: %v", err)
 	}
 }

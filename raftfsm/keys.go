@@ -20,6 +20,8 @@ const (
 	tableUserChat = 'u'
 	tablePair     = 'p'
 	tableOutbox   = 'o'
+	tableMap      = 'm'
+	tableLease    = 'e'
 )
 
 // metaKey holds the one record of tableMeta.

@@ -16,7 +16,7 @@ const leaderPoll = time.Second
 // Leader gives who leads the group as far as this node knows.
 func (g *Group) Leader() (Peer, bool) {
 	addr, id := g.raft.LeaderWithID()
-	return Peer{ID: wire.NodeID(id), RaftAddr: string(addr)}, id != ""
+	return peerOf(id, addr), id != ""
 }
 
 // Serving reports whether this node leads and its state holds everything that earlier leaders acknowledged.
@@ -94,11 +94,11 @@ func (g *Group) Transfer(ctx context.Context, to wire.NodeID) error {
 	if to == "" {
 		future = g.raft.LeadershipTransfer()
 	} else {
-		addr := g.addrOf(to)
-		if addr == "" {
-			return fmt.Errorf("%w: node %s holds no replica of group %d", wire.ErrBadRequest, to, g.cfg.Group)
+		p, ok := g.voterOn(to)
+		if !ok {
+			return fmt.Errorf("%w: node %s holds no voter of group %d", wire.ErrBadRequest, to, g.cfg.Group)
 		}
-		future = g.raft.LeadershipTransferToServer(raft.ServerID(to), addr)
+		future = g.raft.LeadershipTransferToServer(p.serverID(), p.serverAddr())
 	}
 	return g.await(ctx, future, "transfer leadership")
 }
@@ -121,11 +121,11 @@ func (g *Group) await(ctx context.Context, future raft.Future, what string) erro
 	}
 }
 
-func (g *Group) addrOf(id wire.NodeID) raft.ServerAddress {
+func (g *Group) voterOn(node wire.NodeID) (Peer, bool) {
 	for _, s := range g.configuration() {
-		if s.ID == raft.ServerID(id) {
-			return s.Address
+		if p := peerOf(s.ID, s.Address); p.ID == node && s.Suffrage == raft.Voter {
+			return p, true
 		}
 	}
-	return ""
+	return Peer{}, false
 }

@@ -1,6 +1,7 @@
 package raftfsm
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,11 +16,12 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// Every connection to a Mux begins with a header: magic, version, kind, group id (4 bytes, big endian).
+// Every connection to a Mux begins with a header: magic, version, kind, the first 8 bytes of the cluster id's SHA-256,
+// group id (4 bytes, big endian), and behind one byte of length the name of the replica that is meant.
 const (
 	muxMagic      = "QRT"
-	muxVersion    = 1
-	muxHeaderSize = len(muxMagic) + 2 + 4
+	muxVersion    = 2
+	muxHeaderSize = len(muxMagic) + 2 + 8 + 4 + 1
 
 	muxRaft byte = 1 // raft's own protocol of the group follows, for as long as the connection lives
 	muxCard byte = 2 // the node answers with its Card and closes
@@ -135,6 +137,11 @@ func (m *Mux) welcome(c net.Conn) {
 		_ = c.Close()
 		return
 	}
+	replica := make([]byte, header[muxHeaderSize-1])
+	if _, err := io.ReadFull(c, replica); err != nil {
+		_ = c.Close()
+		return
+	}
 	switch header[4] {
 	case muxCard:
 		if err := writeCard(c, m.card()); err != nil {
@@ -143,37 +150,34 @@ func (m *Mux) welcome(c net.Conn) {
 	case muxRaft:
 		_ = c.SetDeadline(time.Time{})
 		m.mu.Lock()
-		l := m.groups[wire.GroupID(binary.BigEndian.Uint32(header[5:]))]
+		l := m.groups[wire.GroupID(binary.BigEndian.Uint32(header[13:]))]
 		m.mu.Unlock()
-		if l != nil && l.offer(c) {
+		if l != nil && l.self == string(replica) && l.cluster == [8]byte(header[5:13]) && l.offer(c) {
 			return
 		}
 	}
 	_ = c.Close()
 }
 
-func muxHeader(kind byte, group wire.GroupID) []byte {
-	return binary.BigEndian.AppendUint32(append([]byte(muxMagic), muxVersion, kind), uint32(group))
+func muxHeader(kind byte, cluster [8]byte, group wire.GroupID, replica string) []byte {
+	b := append(append([]byte(muxMagic), muxVersion, kind), cluster[:]...)
+	b = append(binary.BigEndian.AppendUint32(b, uint32(group)), byte(len(replica)))
+	return append(b, replica...)
 }
 
-// dialMux opens a connection to a node's raft port and sends its header.
-func dialMux(addr string, timeout time.Duration, kind byte, group wire.GroupID) (net.Conn, error) {
-	c, err := net.DialTimeout("tcp", addr, timeout)
-	if err != nil {
-		return nil, err
-	}
-	_ = c.SetWriteDeadline(time.Now().Add(timeout))
-	if _, err := c.Write(muxHeader(kind, group)); err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	_ = c.SetWriteDeadline(time.Time{})
-	return c, nil
+// clusterTag is what headers tell of a cluster's id.
+func clusterTag(cluster string) [8]byte {
+	sum := sha256.Sum256([]byte(cluster))
+	return [8]byte(sum[:8])
 }
 
 // layer is one group's share of the port: what raft's network transport listens and dials on.
 type layer struct {
 	mux      *Mux
 	group    wire.GroupID
+	self     string // the name of this replica
+	addr     layerAddr
+	cluster  [8]byte
 	incoming chan net.Conn
 	closed   chan struct{}
 	once     sync.Once
@@ -181,15 +185,20 @@ type layer struct {
 
 var _ raft.StreamLayer = (*layer)(nil)
 
-// layer registers a group.
-func (m *Mux) layer(group wire.GroupID) (*layer, error) {
+// layer registers the replica of a group.
+func (m *Mux) layer(cfg Config) (*layer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, taken := m.groups[group]; taken {
-		return nil, fmt.Errorf("group %d is already open on this node", group)
+	if _, taken := m.groups[cfg.Group]; taken {
+		return nil, fmt.Errorf("group %d is already open on this node", cfg.Group)
 	}
-	l := &layer{mux: m, group: group, incoming: make(chan net.Conn, muxBacklog), closed: make(chan struct{})}
-	m.groups[group] = l
+	self := cfg.self()
+	self.RaftAddr = m.Addr()
+	l := &layer{
+		mux: m, group: cfg.Group, self: self.Replica().String(), addr: layerAddr(self.serverAddr()),
+		cluster: clusterTag(cfg.Cluster), incoming: make(chan net.Conn, muxBacklog), closed: make(chan struct{}),
+	}
+	m.groups[cfg.Group] = l
 	return l, nil
 }
 
@@ -237,10 +246,29 @@ func (l *layer) Close() error {
 	return nil
 }
 
-// Addr is the port's.
-func (l *layer) Addr() net.Addr { return l.mux.ln.Addr() }
+// layerAddr is the address of a replica as Raft has it.
+type layerAddr string
 
-// Dial opens a connection to the same group on another node.
+// Network is that of the port.
+func (layerAddr) Network() string { return "tcp" }
+
+// String gives the replica's name and the port's address.
+func (a layerAddr) String() string { return string(a) }
+
+// Addr is the replica's.
+func (l *layer) Addr() net.Addr { return l.addr }
+
+// Dial opens a connection to another replica of the group. One of another name that is there now does not take it.
 func (l *layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return dialMux(string(addr), timeout, muxRaft, l.group)
+	replica, hostPort := splitAddr(addr)
+	c, err := net.DialTimeout("tcp", hostPort, timeout)
+	if err != nil {
+		return nil, err
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(timeout))
+	if _, err := c.Write(muxHeader(muxRaft, l.cluster, l.group, replica)); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	_ = c.SetWriteDeadline(time.Time{})
+	return c, nil
 }

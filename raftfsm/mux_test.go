@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -30,7 +28,7 @@ func TestMux_ConnectionsReachTheirGroup(t *testing.T) {
 	const groups = 100
 	var echoes sync.WaitGroup
 	for id := range wire.GroupID(groups) {
-		l, err := m.layer(id)
+		l, err := m.layer(Config{Node: "n1", Group: id})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,8 +45,8 @@ func TestMux_ConnectionsReachTheirGroup(t *testing.T) {
 		})
 	}
 	for id := range wire.GroupID(groups) {
-		dial := &layer{mux: m, group: id}
-		c, err := dial.Dial(raft.ServerAddress(m.Addr()), time.Minute)
+		dial := &layer{mux: m, group: id, cluster: clusterTag("")}
+		c, err := dial.Dial(Peer{ID: "n1", RaftAddr: m.Addr()}.serverAddr(), time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,8 +57,42 @@ func TestMux_ConnectionsReachTheirGroup(t *testing.T) {
 		c.Close()
 	}
 	echoes.Wait()
-	if _, err := m.layer(7); err == nil {
+	if _, err := m.layer(Config{Node: "n1", Group: 7}); err == nil {
 		t.Fatal("a group was opened twice")
+	}
+}
+
+func TestMux_ConnectionsForAnotherReplicaOrClusterAreClosed(t *testing.T) {
+	m := newMux(t)
+	l, err := m.layer(Config{Node: "n1", Generation: 2, Group: 3, Cluster: "ours"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := clusterTag("ours"), clusterTag("theirs")
+	for _, c := range []struct {
+		what    string
+		cluster [8]byte
+		group   wire.GroupID
+		peer    Peer
+	}{
+		{"an earlier generation", ours, 3, Peer{ID: "n1", Generation: 1, RaftAddr: m.Addr()}},
+		{"another node", ours, 3, Peer{ID: "n2", Generation: 2, RaftAddr: m.Addr()}},
+		{"another cluster", theirs, 3, Peer{ID: "n1", Generation: 2, RaftAddr: m.Addr()}},
+		{"another group", ours, 4, Peer{ID: "n1", Generation: 2, RaftAddr: m.Addr()}},
+	} {
+		conn, err := (&layer{mux: m, group: c.group, cluster: c.cluster}).Dial(c.peer.serverAddr(), time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(conn); len(b) > 0 || err != nil {
+			t.Errorf("%s: %v, %v", c.what, b, err)
+		}
+		conn.Close()
+	}
+	select {
+	case c := <-l.incoming:
+		t.Errorf("the group was given %v", c.RemoteAddr())
+	default:
 	}
 }
 

@@ -11,12 +11,6 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// Peer is one node of a group.
-type Peer struct {
-	ID       wire.NodeID
-	RaftAddr string // host:port of its Mux
-}
-
 // Timing is how fast a group notices that its leader is gone. Zero fields take their defaults, which were measured on
 // two cores: shorter ones elect without need when the CPU is squeezed.
 type Timing struct {
@@ -28,10 +22,12 @@ type Timing struct {
 
 // Config says how a group runs. Node, Dir and Bootstrap must be set.
 type Config struct {
-	Node      wire.NodeID
-	Group     wire.GroupID
-	Dir       string
-	Bootstrap []Peer // the first voters, the same list on each of them; looked at only while Dir is empty
+	Node       wire.NodeID
+	Generation uint64 // of this replica; 0 stands for 1, the first
+	Group      wire.GroupID
+	Dir        string
+	Cluster    string // id of the cluster: connections between nodes of two clusters are refused
+	Bootstrap  []Peer // the first voters, the same list on each of them; looked at only while Dir is empty
 
 	Timing          Timing
 	SnapshotEntries uint64        // entries between two snapshots; default 16384
@@ -87,6 +83,9 @@ func orDefault[T comparable](field *T, value T) {
 	}
 }
 
+// self names this replica; it has no address.
+func (c Config) self() Peer { return Peer{ID: c.Node, Generation: c.Generation} }
+
 func (c Config) check() error {
 	if c.Node == "" || c.Dir == "" {
 		return fmt.Errorf("group %d: Node and Dir must be set", c.Group)
@@ -102,7 +101,7 @@ func (c Config) check() error {
 func (c Config) raftConfig() *raft.Config {
 	return &raft.Config{
 		ProtocolVersion:          raft.ProtocolVersionMax,
-		LocalID:                  raft.ServerID(c.Node),
+		LocalID:                  c.self().serverID(),
 		HeartbeatTimeout:         c.Timing.Heartbeat,
 		ElectionTimeout:          c.Timing.Election,
 		LeaderLeaseTimeout:       c.Timing.Lease,

@@ -6,7 +6,7 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// Replica is one node of a group as its configuration names it.
+// Replica is one replica of a group as its Raft configuration names it.
 type Replica struct {
 	Peer
 	Voter bool
@@ -36,7 +36,7 @@ func (g *Group) Status() Status {
 		LastIndex: g.raft.LastIndex(), Commit: g.raft.CommitIndex(), Applied: applied, Installs: g.installs.Load(),
 	}
 	for _, server := range g.configuration() {
-		p := Peer{ID: wire.NodeID(server.ID), RaftAddr: string(server.Address)}
+		p := peerOf(server.ID, server.Address)
 		s.Peers = append(s.Peers, p)
 		s.Replicas = append(s.Replicas, Replica{Peer: p, Voter: server.Suffrage == raft.Voter})
 	}

@@ -56,6 +56,8 @@ type Store struct {
 	db    *pebble.DB           // nil while it is replaced, and after Close
 	state atomic.Pointer[meta] // of the last committed entry
 
+	mapChange signal
+
 	failure failure
 }
 
