@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"reflect"
 	"time"
 
 	"github.com/quorate/quorate/sequencer/wire"
@@ -18,14 +19,23 @@ const maxCardBytes = 64 << 10
 
 // Card is what a node tells of itself on its raft port: JSON behind its length (4 bytes, big endian).
 type Card struct {
-	Node     wire.NodeID `json:"node"`
-	RaftAddr string      `json:"raftAddr"`
-	RESPAddr string      `json:"respAddr"`
-	OpsAddr  string      `json:"opsAddr"`
-	Region   string      `json:"region"`
-	Version  string      `json:"version"`
-	Groups   int         `json:"groups"`
+	Node        wire.NodeID `json:"node"`
+	Incarnation string      `json:"incarnation"` // of its data
+	Cluster     string      `json:"cluster"`     // id, "" while it is part of none
+	RaftAddr    string      `json:"raftAddr"`
+	RESPAddr    string      `json:"respAddr"`
+	OpsAddr     string      `json:"opsAddr"`
+	Region      string      `json:"region"`
+	Zone        string      `json:"zone"`
+	Version     string      `json:"version"`
+	Groups      int         `json:"groups"`
+
+	Leads map[wire.GroupID]uint64 `json:"leads,omitempty"` // the groups it serves, and in which term
+	Lost  map[wire.GroupID]uint64 `json:"lost,omitempty"`  // generations of its replicas whose files are gone
 }
+
+// Equal reports whether two cards say the same.
+func (c *Card) Equal(other *Card) bool { return reflect.DeepEqual(c, other) }
 
 func writeCard(w io.Writer, c Card) error {
 	body, err := json.Marshal(c)

@@ -220,17 +220,22 @@ func (g *Group) size() {
 		case <-g.closing:
 			return
 		}
-		keep, err := trailing(g.bolt, g.cfg.TrailingBytes)
-		if err == nil {
-			reload := g.raft.ReloadableConfig()
-			if reload.TrailingLogs == keep {
-				continue
-			}
-			reload.TrailingLogs = keep
-			err = g.raft.ReloadConfig(reload)
+		g.resize()
+	}
+}
+
+// resize tells raft how many entries to keep behind its next snapshot.
+func (g *Group) resize() {
+	keep, err := trailing(g.bolt, g.cfg.TrailingBytes)
+	if err == nil {
+		reload := g.raft.ReloadableConfig()
+		if reload.TrailingLogs == keep {
+			return
 		}
-		if err != nil {
-			g.log.Warn("size the log", "err", err)
-		}
+		reload.TrailingLogs = keep
+		err = g.raft.ReloadConfig(reload)
+	}
+	if err != nil {
+		g.log.Warn("size the log", "err", err)
 	}
 }

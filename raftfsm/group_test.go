@@ -89,7 +89,7 @@ func cutLog(t *testing.T, g *Group) {
 	if err := g.raft.ReloadConfig(reload); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Snapshot(context.Background()); err != nil {
+	if err := g.raft.Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
 	if first, err := g.bolt.FirstIndex(); err != nil || first < 10 {

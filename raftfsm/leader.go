@@ -26,6 +26,12 @@ func (g *Group) Serving() bool {
 	return g.serving != 0
 }
 
+// ServingTerm gives the term in which this node serves the group, if it does.
+func (g *Group) ServingTerm() (uint64, bool) {
+	term := g.servingTerm()
+	return term, term != 0
+}
+
 // LeaderChanged gives a channel that closes when Leader or Serving may answer otherwise than now.
 func (g *Group) LeaderChanged() <-chan struct{} {
 	g.mu.Lock()
@@ -105,6 +111,7 @@ func (g *Group) Transfer(ctx context.Context, to wire.NodeID) error {
 
 // Snapshot takes a snapshot now.
 func (g *Group) Snapshot(ctx context.Context) error {
+	g.resize()
 	return g.await(ctx, g.raft.Snapshot(), "take a snapshot")
 }
 

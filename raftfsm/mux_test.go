@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -107,7 +108,7 @@ func TestMux_SilentPeersHoldUpNobody(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second) // less than a header may take
 	defer cancel()
-	if card, err := FetchCard(ctx, m.Addr()); err != nil || card != m.card() {
+	if card, err := FetchCard(ctx, m.Addr()); err != nil || !reflect.DeepEqual(card, m.card()) {
 		t.Fatalf("got %+v, %v", card, err)
 	}
 }

@@ -91,7 +91,10 @@ var okReply = []byte("+OK\r\n")
 
 // submit offers a command to the group of key; encode makes the answer of its result where that is not an error.
 func (k *call) submit(key string, cmd raftfsm.Command, encode func(*reply, *call)) error {
-	h, slot := k.conn.node.route(key)
+	h, slot, err := k.conn.node.route(key)
+	if err != nil {
+		return err
+	}
 	k.encode = encode
 	h.submit(cmd, slot, k)
 	k.conn.wrote(h, k)
@@ -118,7 +121,10 @@ type reading struct {
 // before it came, whoever sent it.
 func (k *call) read(how reading, build func(s *raftfsm.Store, r *reply) error) error {
 	c := k.conn
-	h, slot := c.node.route(how.key)
+	h, slot, err := c.node.route(how.key)
+	if err != nil {
+		return err
+	}
 	if err := h.leadErr(slot); err != nil {
 		if !how.stale && !c.readOnly {
 			return err

@@ -25,20 +25,27 @@ type cards struct {
 
 	mu      sync.Mutex
 	known   map[wire.NodeID]raftfsm.Card // replaced as a whole, so that readers share it
-	asks    map[wire.NodeID]chan struct{}
+	asks    map[wire.NodeID]*asking
 	changed chan struct{} // closed at the next change of known
+}
+
+// asking is one node that is asked.
+type asking struct {
+	now   chan struct{}
+	since time.Time // when it answered last, or was asked first
+	end   context.CancelFunc
 }
 
 const (
 	cardWait  = time.Second            // for one answer
 	cardRetry = 100 * time.Millisecond // until the first answer
-	maxPeers  = 64                     // nodes of one cluster that are asked
+	maxPeers  = 1024                   // nodes of one cluster that are asked
 )
 
 func newCards(self wire.NodeID, every time.Duration, log *slog.Logger) *cards {
 	c := &cards{
 		every: every, log: log, self: self, fetch: raftfsm.FetchCard,
-		known: map[wire.NodeID]raftfsm.Card{}, asks: map[wire.NodeID]chan struct{}{}, changed: make(chan struct{}),
+		known: map[wire.NodeID]raftfsm.Card{}, asks: map[wire.NodeID]*asking{}, changed: make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -52,10 +59,10 @@ func (c *cards) follow(peers []raftfsm.Peer) {
 		if p.ID == c.self || c.asks[p.ID] != nil || len(c.asks) == maxPeers || c.ctx.Err() != nil {
 			continue
 		}
-		ask := make(chan struct{}, 1)
-		c.asks[p.ID] = ask
+		ctx, cancel := context.WithCancel(c.ctx)
+		c.asks[p.ID] = &asking{now: make(chan struct{}, 1), since: time.Now(), end: cancel}
 		c.done.Add(1)
-		go c.keep(p, ask)
+		go c.keep(ctx, p, c.asks[p.ID].now)
 	}
 }
 
@@ -63,18 +70,44 @@ func (c *cards) follow(peers []raftfsm.Peer) {
 func (c *cards) ask(id wire.NodeID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	select {
-	case c.asks[id] <- struct{}{}: // a nil channel, of an unknown node, is never ready
-	default:
+	if a := c.asks[id]; a != nil {
+		select {
+		case a.now <- struct{}{}:
+		default:
+		}
 	}
 }
 
+// keepOnly forgets the nodes that are not in a map, or that it gives up.
+func (c *cards) keepOnly(m *wire.ClusterMap) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, a := range c.asks {
+		if node := m.Node(id); node == nil || node.State == wire.NodeLost {
+			a.end()
+			delete(c.asks, id)
+			c.known = maps.Clone(c.known)
+			delete(c.known, id)
+		}
+	}
+}
+
+// silence is how long a node has not answered; 0 for this one, and for one that is not asked.
+func (c *cards) silence(id wire.NodeID) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a := c.asks[id]; a != nil {
+		return time.Since(a.since)
+	}
+	return 0
+}
+
 // keep keeps one node's card fresh.
-func (c *cards) keep(p raftfsm.Peer, ask <-chan struct{}) {
+func (c *cards) keep(life context.Context, p raftfsm.Peer, ask <-chan struct{}) {
 	defer c.done.Done()
 	failing := false
 	for {
-		ctx, cancel := context.WithTimeout(c.ctx, cardWait)
+		ctx, cancel := context.WithTimeout(life, cardWait)
 		card, err := c.fetch(ctx, p.RaftAddr)
 		cancel()
 		wait := c.every
@@ -84,7 +117,7 @@ func (c *cards) keep(p raftfsm.Peer, ask <-chan struct{}) {
 			c.put(card)
 		case err == nil:
 			c.log.Warn("another node answers at a peer's address", "peer", p.ID, "addr", p.RaftAddr, "answers", card.Node)
-		case c.ctx.Err() == nil && !failing:
+		case life.Err() == nil && !failing:
 			failing = true
 			c.log.Info("a peer does not answer", "peer", p.ID, "addr", p.RaftAddr, "err", err)
 		}
@@ -95,10 +128,10 @@ func (c *cards) keep(p raftfsm.Peer, ask <-chan struct{}) {
 		select {
 		case <-timer.C:
 		case <-ask:
-		case <-c.ctx.Done():
+		case <-life.Done():
 		}
 		timer.Stop()
-		if c.ctx.Err() != nil {
+		if life.Err() != nil {
 			return
 		}
 	}
@@ -107,7 +140,12 @@ func (c *cards) keep(p raftfsm.Peer, ask <-chan struct{}) {
 func (c *cards) put(card raftfsm.Card) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old, ok := c.known[card.Node]; ok && old == card {
+	if a := c.asks[card.Node]; a != nil {
+		a.since = time.Now()
+	} else {
+		return // it was forgotten meanwhile
+	}
+	if old, ok := c.known[card.Node]; ok && old.Equal(&card) {
 		return
 	}
 	c.known = maps.Clone(c.known)

@@ -3,6 +3,7 @@ package sequencer_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,15 @@ const (
 // underLoad runs a cluster with senders at work, lets fault do what it does, and checks every promise after it.
 func underLoad(t *testing.T, fault func(c *sequencertest.Cluster, load *sequencertest.Load), options ...sequencertest.Option) {
 	t.Helper()
-	c := sequencertest.Start(t, 3, testGroups, options...)
+	underLoadOf(t, 3, fault, options...)
+}
+
+// underLoadOf is underLoad for a cluster of any number of nodes.
+func underLoadOf(
+	t *testing.T, nodes int, fault func(c *sequencertest.Cluster, load *sequencertest.Load), options ...sequencertest.Option,
+) {
+	t.Helper()
+	c := sequencertest.Start(t, nodes, testGroups, options...)
 	client := c.Client()
 	senders, chats := sequencertest.Names("user", 16), sequencertest.Names("chat", testChats)
 	sequencertest.MakeChats(t, client, senders, chats...)
@@ -60,23 +69,40 @@ func TestCluster_LeadersKilledAndRestarted(t *testing.T) {
 	}, skewed)
 }
 
-// TestCluster_FollowerWipedRejoinsBySnapshot wipes a follower until it has come back by a snapshot. At first the leader's
-// log may still reach back to its beginning, and then it comes back by that.
-func TestCluster_FollowerWipedRejoinsBySnapshot(t *testing.T) {
+// TestCluster_FollowerWipedIsReplacedBySnapshot wipes a follower, which comes back under a new id. A replica that is added
+// is sent a snapshot where the leader's log does not reach back to its beginning.
+func TestCluster_FollowerWipedIsReplacedBySnapshot(t *testing.T) {
 	const group = 0
 	underLoad(t, func(c *sequencertest.Cluster, load *sequencertest.Load) {
-		c.Eventually("a snapshot to be installed", func() bool {
-			leader := c.Leader(group)
-			follower := (leader + 1) % c.Len()
-			c.Kill(follower)
-			load.Await(1000) // the other two are a quorum only together, so now both hold all that was acknowledged before
-			c.TakeSnapshot(c.Leader(group), group)
-			c.Wipe(follower)
-			c.Restart(follower)
-			c.CatchUp(follower)
-			return c.Node(follower).Status(group).Installs > 0
-		})
+		load.Await(1000)
+		follower := (c.Leader(group) + 1) % c.Len()
+		c.Kill(follower)
+		load.Await(500)
+		c.TakeSnapshot(c.Leader(group), group)
+		c.Replace(follower)
+		c.CatchUp(follower)
+		load.Await(300)
+		if c.Node(follower).Status(group).Installs == 0 {
+			t.Error("the replica came without a snapshot")
+		}
 	}, snapshotsOften)
+}
+
+// TestCluster_NodeWithoutItsDataIsTurnedAway starts a node anew under its old id: what it had voted for is gone.
+func TestCluster_NodeWithoutItsDataIsTurnedAway(t *testing.T) {
+	c := sequencertest.Start(t, 3, 1)
+	follower := (c.Leader(0) + 1) % c.Len()
+	c.Kill(follower)
+	c.Wipe(follower)
+	c.Restart(follower)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := c.Node(follower).Ready(ctx); err == nil || !strings.Contains(err.Error(), "new --node-id") {
+		t.Errorf("the node: %v", err)
+	}
+	if n := c.Node(follower).Groups(); n != 0 {
+		t.Errorf("it has %d groups", n)
+	}
 }
 
 func TestCluster_AllKilledAndRestarted(t *testing.T) {

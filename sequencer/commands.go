@@ -77,7 +77,11 @@ var table = []*command{
 	},
 	{
 		name: "CLUSTER", arity: -2, flags: "stale loading", run: cluster, cost: tableCost,
-		group: "cluster", summary: "Tells which node leads which slots.", complexity: "O(G) with G groups",
+		group: "cluster", summary: "Tells who holds what, and changes it.", complexity: "O(G) with G groups",
+	},
+	{
+		name: "LEASE", arity: -3, flags: "write fast", run: leaseCommand,
+		group: "cluster", summary: "Takes, drops or shows a right that ends by time.", complexity: "O(1)",
 	},
 	{
 		name: "RAFT", arity: -2, flags: "admin stale", run: raftCommand, cost: tableCost,
@@ -193,6 +197,6 @@ func chatCost(*conn, args) int { return 256 * memberBytes }
 
 func listCost(_ *conn, a args) int { return len(a) * lineBytes }
 
-func tableCost(c *conn, _ args) int { return tableBytes + 4*lineBytes*len(c.node.hosts()) }
+func tableCost(c *conn, _ args) int { return tableBytes + 4*lineBytes*len(c.node.replicas().groups) }
 
 func echoCost(_ *conn, a args) int { return len(a[len(a)-1]) }

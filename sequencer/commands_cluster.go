@@ -33,9 +33,16 @@ func cluster(c *conn, k *call, a args) error {
 			return err
 		}
 		return k.answer(func(r *reply) { r.int(0) })
+	case a.is(1, "STATUS") && len(a) == 2:
+		return clusterStatus(c, k)
 	case a.is(1, "HELP") && len(a) == 2:
 		return helped(k, "CLUSTER SLOTS", "CLUSTER SHARDS", "CLUSTER NODES", "CLUSTER INFO", "CLUSTER MYID",
-			"CLUSTER KEYSLOT key", "CLUSTER COUNTKEYSINSLOT slot")
+			"CLUSTER KEYSLOT key", "CLUSTER COUNTKEYSINSLOT slot", "CLUSTER STATUS", "CLUSTER REBALANCE", "CLUSTER DRAIN node",
+			"CLUSTER ACTIVATE node", "CLUSTER REPLACE node [by]", "CLUSTER FORGET node", "CLUSTER TOKEN [seconds]",
+			"CLUSTER SET key value", "CLUSTER JOIN node incarnation raftAddr respAddr … TOKEN token")
+	}
+	if known, err := operate(c, k, a); known {
+		return err
 	}
 	return unknownSub("CLUSTER", a)
 }

@@ -2,6 +2,8 @@ package sequencer
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/quorate/quorate/raftfsm"
@@ -10,12 +12,47 @@ import (
 
 // group gives the group that a word names by its number.
 func (c *conn) group(a args, i int) (*host, error) {
-	hosts := c.node.hosts()
-	n, err := a.number(i, "group", 0, uint64(len(hosts)-1))
+	id, err := c.groupID(a, i)
 	if err != nil {
 		return nil, err
 	}
-	return hosts[n], nil
+	if id == wire.MetaGroup {
+		return nil, fmt.Errorf("%w: the meta group has no feed", wire.ErrBadRequest)
+	}
+	return c.replica(a, i)
+}
+
+// groupID reads the number of a group, or "meta".
+func (c *conn) groupID(a args, i int) (wire.GroupID, error) {
+	groups := len(c.node.replicas().groups)
+	switch {
+	case groups == 0:
+		return 0, wire.ErrClusterDown
+	case a.is(i, "meta"), a.is(i, metaNumber):
+		return wire.MetaGroup, nil
+	}
+	n, err := a.number(i, "group", 0, uint64(groups-1))
+	return wire.GroupID(n), err
+}
+
+// metaNumber is the meta group's number as text.
+var metaNumber = strconv.Itoa(int(wire.MetaGroup))
+
+// replica gives this node's replica of a group, the meta group included. Where it holds none, the error says where to turn.
+func (c *conn) replica(a args, i int) (*host, error) {
+	id, err := c.groupID(a, i)
+	if err != nil {
+		return nil, err
+	}
+	set := c.node.replicas()
+	if h := set.host(id); h != nil {
+		return h, nil
+	}
+	slot := wire.Slot(0)
+	if id != wire.MetaGroup {
+		slot, _ = wire.SlotRange(id, len(set.groups))
+	}
+	return nil, c.node.elsewhere(id, slot)
 }
 
 // feedHead is FEED.HEAD group. Any replica answers, for itself.

@@ -44,7 +44,10 @@ func chatReceipt(_ *conn, k *call, a args) error {
 	if len(all.parts) > wire.MaxMembers {
 		return fmt.Errorf("%w: at most %d users", wire.ErrTooLarge, wire.MaxMembers)
 	}
-	h, slot := k.conn.node.route(chatID)
+	h, slot, err := k.conn.node.route(chatID)
+	if err != nil {
+		return err
+	}
 	k.encode = all.write
 	all.left.Store(int32(len(all.parts)))
 	for i := range all.parts {

@@ -19,11 +19,18 @@ type Config struct {
 	RESPAddr string // host:port of the RESP server; port 0 takes a free one
 	OpsAddr  string // host:port of the operator's pages, told to the other nodes; nothing here listens on it
 	Region   string
+	Zone     string // what may fail as one: replicas of a group are kept in different zones where there are enough
 	Version  string // of the program, told to the other nodes
 	Password string // what AUTH wants; "" wants none. All nodes have the same
 
-	Groups    int            // the number of groups; fixed when Dir is made
-	Bootstrap []raftfsm.Peer // the first nodes, the same list on each; looked at only while Dir is empty
+	// How the node becomes part of a cluster; looked at only while Dir is empty. Bootstrap makes a new one, of Groups groups
+	// with Replicas voters each (default 3, and not more than there are nodes). Join is the RESP address of any node of an
+	// existing one, which gives out a JoinToken.
+	Bootstrap []raftfsm.Peer // the first nodes, the same list on each
+	Groups    int            // fixed when the cluster is made; default 8
+	Replicas  int
+	Join      string
+	JoinToken string
 
 	Timing          raftfsm.Timing
 	SnapshotEntries uint64        // entries between two snapshots of a group; 0 takes raftfsm's default
@@ -145,6 +152,7 @@ func orDefault[T comparable](field *T, value T) {
 
 func (c Config) withDefaults() Config {
 	orDefault(&c.Groups, 8)
+	orDefault(&c.Replicas, defaultReplicas)
 	orDefault(&c.FeedRetention, 48*time.Hour)
 	orDefault(&c.DedupRetention, 7*24*time.Hour)
 	orDefault(&c.ExpireEvery, time.Minute)
@@ -178,12 +186,16 @@ func (c Config) check() error {
 
 // checkBootstrap says whether a node without data could take part: nobody would ever ask one that is not in the list.
 func (c Config) checkBootstrap() error {
+	if c.Join != "" {
+		return nil
+	}
 	for _, p := range c.Bootstrap {
 		if p.ID == c.NodeID {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s holds no data yet, so Bootstrap must name the first nodes, %s among them", c.Dir, c.NodeID)
+	return fmt.Errorf("%s holds no data yet, so Bootstrap must name the first nodes, %s among them, or Join a node of a cluster",
+		c.Dir, c.NodeID)
 }
 
 func millisOf(d time.Duration) wire.Millis { return wire.Millis(d.Milliseconds()) }

@@ -154,7 +154,7 @@ func (c *conn) wrote(h *host, k *call) {
 		return
 	}
 	if c.lastWrite == nil {
-		c.lastWrite = make([]*call, len(c.node.hosts()))
+		c.lastWrite = make([]*call, len(c.node.replicas().groups))
 	}
 	c.lastWrite[h.id] = k
 }

@@ -2,13 +2,16 @@ package sequencer
 
 import (
 	"github.com/quorate/quorate/raftfsm"
-	"github.com/quorate/quorate/sequencer/wire"
 )
 
 // Submit offers a command to the group of key on this node, as a connection does.
 func (n *Node) Submit(key string, cmd raftfsm.Command, done func(raftfsm.Result, error)) {
-	slot := wire.SlotOf(key)
-	n.groups[wire.GroupOf(slot, len(n.groups))].submit(cmd, slot, doneFunc(done))
+	h, slot, err := n.route(key)
+	if err != nil {
+		done(raftfsm.Result{}, err)
+		return
+	}
+	h.submit(cmd, slot, doneFunc(done))
 }
 
 // Panics is how many handlers of connections have panicked.

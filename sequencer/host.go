@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -15,9 +13,10 @@ import (
 
 // host is one group on this node: its replica and, while this node leads it, the road into its log.
 type host struct {
-	id   wire.GroupID
-	node *Node
-	raft *raftfsm.Group
+	id         wire.GroupID
+	generation uint64 // of the replica
+	node       *Node
+	raft       *raftfsm.Group
 
 	queue    *queue
 	inFlight tokens
@@ -32,10 +31,11 @@ type host struct {
 	done     sync.WaitGroup
 }
 
-// openHost opens the replica of a group. Its goroutines start with start.
-func openHost(n *Node, id wire.GroupID) (*host, error) {
+// openHost opens the replica of a group. Its goroutines start with start. first is the group's first configuration, which
+// counts only where the replica has no data yet.
+func openHost(n *Node, id wire.GroupID, generation uint64, first []raftfsm.Peer) (*host, error) {
 	h := &host{
-		id: id, node: n,
+		id: id, generation: generation, node: n,
 		queue:    newQueue(&n.cfg.Limits),
 		inFlight: make(tokens, n.cfg.Limits.InFlight),
 		flights:  make(chan flight, n.cfg.Limits.InFlight),
@@ -44,8 +44,8 @@ func openHost(n *Node, id wire.GroupID) (*host, error) {
 	h.outbox = newOutbox(h)
 	var err error
 	h.raft, err = raftfsm.Open(raftfsm.Config{
-		Node: n.cfg.NodeID, Group: id, Dir: filepath.Join(n.cfg.Dir, "group-"+strconv.Itoa(int(id))),
-		Bootstrap: n.cfg.Bootstrap, Timing: n.cfg.Timing,
+		Node: n.cfg.NodeID, Generation: generation, Group: id, Dir: n.replicaDir(id, generation),
+		Cluster: n.identity.get().ClusterID, Bootstrap: first, Timing: n.cfg.Timing,
 		SnapshotEntries: n.cfg.SnapshotEntries, TrailingBytes: n.cfg.TrailingBytes, WriteDeadline: n.cfg.WriteDeadline,
 		Logger: n.log.With("group", id), Fatal: n.cfg.Fatal,
 	}, n.mux)
@@ -62,6 +62,20 @@ func (h *host) start() {
 	}
 }
 
+// replica names the replica.
+func (h *host) replica() wire.ReplicaID {
+	return wire.ReplicaID{Node: h.node.cfg.NodeID, Generation: h.generation}
+}
+
+// firstSlot is the first of the group's slots.
+func (h *host) firstSlot() wire.Slot {
+	if h.id == wire.MetaGroup {
+		return 0
+	}
+	first, _ := wire.SlotRange(h.id, len(h.node.replicas().groups))
+	return first
+}
+
 // store gives the reads of this replica.
 func (h *host) store() *raftfsm.Store { return h.raft.Store() }
 
@@ -72,15 +86,14 @@ func (h *host) leadErr(slot wire.Slot) error {
 	if h.raft.Serving() {
 		return nil
 	}
-	leader, ok := h.raft.Leader()
-	if !ok {
+	card, ok := h.node.leaderCard(h.id)
+	switch {
+	case !ok:
+		if _, known := h.raft.Leader(); known {
+			return wire.ErrTryAgain
+		}
 		return wire.ErrClusterDown
-	}
-	if leader.ID == h.node.cfg.NodeID {
-		return wire.ErrTryAgain
-	}
-	card, ok := h.node.card(leader.ID)
-	if !ok || card.RESPAddr == "" {
+	case card.Node == h.node.cfg.NodeID, card.RESPAddr == "":
 		return wire.ErrTryAgain
 	}
 	return &wire.MovedError{Slot: slot, Addr: card.RESPAddr}
@@ -106,6 +119,9 @@ func (h *host) follow() {
 		changed := h.raft.LeaderChanged()
 		if h.raft.Serving() {
 			h.outbox.kick()
+			if h.id == wire.MetaGroup {
+				h.node.mover.kick()
+			}
 		} else if leader, ok := h.raft.Leader(); ok {
 			h.node.cards.ask(leader.ID)
 		}

@@ -101,7 +101,7 @@ func infoStats(s *server, w *infoWriter) {
 	w.line("rejected_connections", counts.rejected.Load())
 	w.line("total_commands_processed", counts.commands.Load())
 	var entries, batched int64
-	for _, h := range s.node.hosts() {
+	for _, h := range s.node.replicas().held() {
 		entries += h.entries.Load()
 		batched += h.commands.Load()
 	}
@@ -132,20 +132,24 @@ func (s *serverCounts) refusal(err error) {
 
 func infoCluster(s *server, w *infoWriter) {
 	leads := 0
-	for _, h := range s.node.hosts() {
+	for _, h := range s.node.replicas().data() {
 		if h.raft.Serving() {
 			leads++
 		}
 	}
 	w.line("cluster_enabled", 1)
-	w.line("groups", len(s.node.hosts()))
+	w.line("groups", len(s.node.replicas().groups))
 	w.line("groups_led", leads)
 	w.line("slots", wire.Slots)
 }
 
 func infoRaft(s *server, w *infoWriter) {
-	for _, h := range s.node.hosts() {
-		w.line(fmt.Sprintf("group%d", h.id), raftLine(h.raft.Status()))
+	for _, h := range s.node.replicas().held() {
+		name := fmt.Sprintf("group%d", h.id)
+		if h.id == wire.MetaGroup {
+			name = "meta"
+		}
+		w.line(name, raftLine(h.raft.Status()))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/quorate/quorate/raftfsm"
 	"github.com/quorate/quorate/sequencer/wire"
@@ -16,27 +17,38 @@ import (
 // errClosed is what calls on a closed node answer.
 var errClosed = errors.New("sequencer: the node is closed")
 
-// Node is one node of a quorum: a replica of each group, and a RESP server over them.
+// Node is one node of a cluster: the replicas of groups that it holds, and a RESP server over them.
 type Node struct {
 	cfg      Config
 	log      *slog.Logger
 	lock     *os.File
+	identity *identity
 	mux      *raftfsm.Mux
 	respAddr string
 	cards    *cards
 	client   *wire.Client // to the groups led elsewhere
-	groups   []*host      // by GroupID; complete before any goroutine starts
 	inFlight tokens       // of all groups together
 	server   *server
+	mover    *mover
 
+	setMu  sync.Mutex // held while set is replaced
+	set    atomic.Pointer[replicaSet]
+	ending bool // no more replicas are opened; setMu
+	theMap atomic.Pointer[wire.ClusterMap]
+
+	barred   chan struct{} // closed when this node can never become part of its cluster
+	barredBy error         // why; set before barred is closed
+
+	life      context.Context // ends when closing is closed
+	endLife   context.CancelFunc
 	closing   chan struct{} // closed when Close or Kill begins
 	closeOnce sync.Once
 	closeErr  error
 	done      sync.WaitGroup
 }
 
-// Open starts a node on the data in cfg.Dir, which it makes where there is none. It answers before leaders are known:
-// see Ready. The caller must Close the node.
+// Open starts a node on the data in cfg.Dir, which it makes where there is none. It answers before the node is part of its
+// cluster and before leaders are known: see Ready. The caller must Close the node.
 func Open(cfg Config) (*Node, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
@@ -44,92 +56,148 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger.With("node", cfg.NodeID),
-		inFlight: make(tokens, cfg.Limits.NodeInFlight), closing: make(chan struct{}),
+		inFlight: make(tokens, cfg.Limits.NodeInFlight), closing: make(chan struct{}), barred: make(chan struct{}),
 	}
+	n.life, n.endLife = context.WithCancel(context.Background())
+	n.set.Store(&replicaSet{})
 	n.cards = newCards(cfg.NodeID, cfg.CardEvery, n.log)
-	ln, err := n.open()
-	if err != nil {
+	n.mover = newMover(n)
+	if err := n.open(); err != nil {
 		n.closeOnce.Do(func() { n.closeErr = n.shut() })
 		return nil, errors.Join(fmt.Errorf("open node %s: %w", cfg.NodeID, err), n.closeErr)
 	}
-	n.start(ln)
 	return n, nil
 }
 
-// open takes the node's directory, ports and groups, in this order: who has the directory alone may touch the rest.
-func (n *Node) open() (net.Listener, error) {
-	var err error
+// open takes the node's directory, ports and replicas, in this order: who has the directory alone may touch the rest.
+func (n *Node) open() (err error) {
 	if n.lock, err = lockDir(n.cfg.Dir); err != nil {
-		return nil, err
+		return err
 	}
-	if isNewDir(n.cfg.Dir) {
-		if err = n.cfg.checkBootstrap(); err != nil {
-			return nil, err
+	groups := n.cfg.Groups
+	if len(n.cfg.Bootstrap) == 0 {
+		groups = 0
+	}
+	if n.identity, err = claimDir(n.cfg.Dir, n.cfg.NodeID, groups, n.cfg.Clock()); err != nil {
+		return err
+	}
+	part := n.identity.get().ClusterID != ""
+	if !part {
+		if err := n.cfg.checkBootstrap(); err != nil {
+			return err
 		}
-	}
-	if err = claimDir(n.cfg.Dir, n.cfg.NodeID, n.cfg.Groups, n.cfg.Clock()); err != nil {
-		return nil, err
 	}
 	ln, err := net.Listen("tcp", n.cfg.RESPAddr)
 	if err != nil {
-		return nil, fmt.Errorf("listen for RESP: %w", err)
+		return fmt.Errorf("listen for RESP: %w", err)
 	}
 	n.respAddr = ln.Addr().String()
-	if err = n.openGroups(); err != nil {
-		ln.Close()
-		return nil, err
+	if n.mux, err = raftfsm.ListenMux(n.cfg.RaftAddr, n.selfCard, n.log); err != nil {
+		return errors.Join(fmt.Errorf("listen for raft: %w", err), ln.Close())
 	}
-	return ln, nil
+	n.client = wire.NewClient(wire.ClientConfig{Seeds: []string{n.respAddr}, Password: n.cfg.Password, Logger: n.log})
+	if part {
+		if err := n.comeBack(); err != nil {
+			return errors.Join(err, ln.Close())
+		}
+	}
+	n.start(ln, part)
+	return nil
 }
 
-func (n *Node) openGroups() (err error) {
-	if n.mux, err = raftfsm.ListenMux(n.cfg.RaftAddr, n.selfCard, n.log); err != nil {
-		return fmt.Errorf("listen for raft: %w", err)
+// comeBack opens what this node holds of the cluster that it is part of.
+func (n *Node) comeBack() error {
+	if err := n.sweep(); err != nil {
+		return err
 	}
-	for id := range wire.GroupID(n.cfg.Groups) {
-		h, err := openHost(n, id)
-		if err != nil {
-			return err
-		}
-		n.groups = append(n.groups, h)
+	f := n.identity.get()
+	n.sized(f.Groups)
+	if err := n.reopen(); err != nil {
+		return err
+	}
+	if f.First != nil && !f.First.Made {
+		return n.openFirst()
 	}
 	return nil
 }
 
-// start starts all goroutines of the node.
-func (n *Node) start(ln net.Listener) {
-	n.client = wire.NewClient(wire.ClientConfig{Seeds: []string{n.respAddr}, Password: n.cfg.Password, Logger: n.log})
+// sized makes room for the groups of the cluster.
+func (n *Node) sized(groups int) {
+	n.setMu.Lock()
+	defer n.setMu.Unlock()
+	n.change(func(s *replicaSet) {
+		if len(s.groups) != groups {
+			s.groups = make([]*host, groups)
+		}
+	})
+}
+
+// start starts all goroutines of the node. part tells whether it is part of a cluster already.
+func (n *Node) start(ln net.Listener, part bool) {
 	n.cards.follow(n.cfg.Bootstrap)
-	for _, h := range n.groups {
-		n.cards.follow(h.raft.Status().Peers)
-		h.start()
-	}
 	n.server = newServer(n, ln)
-	n.done.Add(1)
+	runs := []func(){n.followMap, n.mover.run}
+	if !part {
+		runs = append(runs, n.enter)
+	}
+	n.done.Add(len(runs) + 1)
+	for _, run := range runs {
+		go run()
+	}
 	go func() {
 		defer n.done.Done()
 		n.server.serve()
 	}()
 }
 
+// enter makes the node part of a cluster.
+func (n *Node) enter() {
+	defer n.done.Done()
+	how := n.form
+	if n.cfg.Join != "" {
+		how = n.join
+	}
+	if err := how(n.life); err != nil && n.life.Err() == nil {
+		n.barredBy = fmt.Errorf("node %s cannot become part of the cluster: %w", n.cfg.NodeID, err)
+		close(n.barred)
+	}
+}
+
 // RESPAddr gives host:port of the RESP server, with the port that was taken.
 func (n *Node) RESPAddr() string { return n.respAddr }
 
-// Groups gives the number of groups.
-func (n *Node) Groups() int { return len(n.groups) }
+// Groups gives the number of groups, 0 as long as the node is not part of a cluster.
+func (n *Node) Groups() int { return len(n.replicas().groups) }
 
-// Leads reports whether this node serves a group as its leader. id must be below Groups.
-func (n *Node) Leads(id wire.GroupID) bool { return n.groups[id].raft.Serving() }
+// Leads reports whether this node serves a group as its leader.
+func (n *Node) Leads(id wire.GroupID) bool {
+	h := n.replicas().host(id)
+	return h != nil && h.raft.Serving()
+}
 
-// Status tells how the replica of a group stands on this node. id must be below Groups.
-func (n *Node) Status(id wire.GroupID) raftfsm.Status { return n.groups[id].raft.Status() }
+// Status tells how the replica of a group stands on this node; zero where it holds none.
+func (n *Node) Status(id wire.GroupID) raftfsm.Status {
+	if h := n.replicas().host(id); h != nil {
+		return h.raft.Status()
+	}
+	return raftfsm.Status{}
+}
 
-// Store gives the reads of this node's replica of a group, which may be behind the leader's. id must be below Groups.
-func (n *Node) Store(id wire.GroupID) *raftfsm.Store { return n.groups[id].store() }
+// Store gives the reads of this node's replica of a group, which may be behind the leader's; nil where it holds none.
+func (n *Node) Store(id wire.GroupID) *raftfsm.Store {
+	if h := n.replicas().host(id); h != nil {
+		return h.store()
+	}
+	return nil
+}
 
-// Snapshot takes a snapshot of this node's replica of a group, which frees its log. id must be below Groups.
+// Snapshot takes a snapshot of this node's replica of a group, which frees its log.
 func (n *Node) Snapshot(ctx context.Context, id wire.GroupID) error {
-	return n.groups[id].raft.Snapshot(ctx)
+	h := n.replicas().host(id)
+	if h == nil {
+		return fmt.Errorf("%w: this node holds no replica of group %d", wire.ErrBadRequest, id)
+	}
+	return h.raft.Snapshot(ctx)
 }
 
 // Close hands what the node leads to other nodes, for at most Config.DrainWait, then stops serving and closes the
@@ -137,16 +205,18 @@ func (n *Node) Snapshot(ctx context.Context, id wire.GroupID) error {
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() {
 		close(n.closing)
+		n.endLife()
 		n.drain()
 		n.closeErr = n.shut()
 	})
 	return n.closeErr
 }
 
-// Kill ends the node as a crash would: nothing is handed over and no snapshot taken. It is for tests of what survives.
+// Kill ends the node as a crash would:  is handed over and no snapshot taken. It is for tests of what survives.
 func (n *Node) Kill() error {
 	n.closeOnce.Do(func() {
 		close(n.closing)
+		n.endLife()
 		n.closeErr = n.shut()
 	})
 	return n.closeErr
@@ -157,7 +227,7 @@ func (n *Node) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.DrainWait)
 	defer cancel()
 	var moves sync.WaitGroup
-	for _, h := range n.groups {
+	for _, h := range n.replicas().held() {
 		if !h.raft.Serving() || len(h.raft.Status().Peers) < 2 {
 			continue
 		}
@@ -173,13 +243,18 @@ func (n *Node) drain() {
 // shut stops what open and start have brought up.
 func (n *Node) shut() error {
 	var errs []error
+	n.endLife()
 	if n.server != nil {
 		n.server.close()
 	}
 	n.cards.close()
+	n.setMu.Lock()
+	n.ending = true
+	n.setMu.Unlock()
+	held := n.replicas().held()
 	var closes sync.WaitGroup
-	closed := make([]error, len(n.groups))
-	for i, h := range n.groups {
+	closed := make([]error, len(held))
+	for i, h := range held {
 		closes.Go(func() { closed[i] = h.shut() })
 	}
 	closes.Wait()

@@ -123,8 +123,7 @@ func (o *outbox) send(item *outgoing) {
 	o.underway++
 	n := o.host.node
 	slot := wire.SlotOf(item.UserID)
-	target := n.groups[wire.GroupOf(slot, len(n.groups))]
-	if target.raft.Serving() {
+	if target, _, err := n.route(item.UserID); err == nil && target.raft.Serving() {
 		target.submit(item.PutUserChat, slot, item)
 		return
 	}

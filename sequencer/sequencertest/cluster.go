@@ -22,6 +22,7 @@ type Cluster struct {
 	t       testing.TB
 	configs []sequencer.Config
 	nodes   []*sequencer.Node // nil while a node is down
+	named   int               // ids given to nodes so far
 }
 
 // Option changes the configuration of node i before it starts.
@@ -33,7 +34,7 @@ const settle = 60 * time.Second
 // Start runs a cluster of nodes with groups groups, and waits until it serves. It ends with the test.
 func Start(t testing.TB, nodes, groups int, options ...Option) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, nodes: make([]*sequencer.Node, nodes)}
+	c := &Cluster{t: t, nodes: make([]*sequencer.Node, nodes), named: nodes}
 	dir := t.TempDir()
 	var peers []raftfsm.Peer
 	for i := range nodes {
@@ -126,7 +127,7 @@ func (c *Cluster) Restart(i int) {
 func (c *Cluster) Configure(i int, change func(cfg *sequencer.Config)) { change(&c.configs[i]) }
 
 // Wipe deletes the data of node i, which must be down. The others must hold all that was acknowledged: a voter that
-// forgets is no longer a witness of anything.
+// forgets is no longer a witness of anything. The node can not come back as it was, but see Replace.
 func (c *Cluster) Wipe(i int) {
 	c.t.Helper()
 	if err := os.RemoveAll(c.configs[i].Dir); err != nil {
@@ -174,10 +175,13 @@ func (c *Cluster) TakeSnapshot(i int, group wire.GroupID) {
 	}
 }
 
-// CatchUp waits until node i, which must be up, has applied in every group what that group's leader has applied now.
+// CatchUp waits until node i, which must be up, has applied in every group that it holds what that group's leader has applied now.
 func (c *Cluster) CatchUp(i int) {
 	c.t.Helper()
 	for group := range wire.GroupID(c.nodes[i].Groups()) {
+		if c.nodes[i].Store(group) == nil {
+			continue
+		}
 		want := c.nodes[c.Leader(group)].Status(group).Applied
 		c.Eventually(fmt.Sprintf("node %d to catch up in group %d", i, group), func() bool {
 			return c.nodes[i].Status(group).Applied >= want

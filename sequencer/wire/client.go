@@ -138,6 +138,22 @@ func (c *Client) DoNode(ctx context.Context, addr string, args ...string) (Reply
 	return c.await(ctx, &request{addr: addr, direct: true, args: args})
 }
 
+// maxFollow is how many MOVED answers DoFollow goes after.
+const maxFollow = 5
+
+// DoFollow is DoNode that goes where MOVED answers send it: for commands of operators, which one node of the cluster
+// carries out and which have no key that tells which.
+func (c *Client) DoFollow(ctx context.Context, addr string, args ...string) (Reply, error) {
+	for hops := 0; ; hops++ {
+		r, err := c.DoNode(ctx, addr, args...)
+		var moved *MovedError
+		if !errors.As(err, &moved) || hops == maxFollow {
+			return r, err
+		}
+		addr = moved.Addr
+	}
+}
+
 // await submits a request and waits for what becomes of it.
 func (c *Client) await(ctx context.Context, req *request) (Reply, error) {
 	if err := ctx.Err(); err != nil {

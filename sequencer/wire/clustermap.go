@@ -59,15 +59,41 @@ type NodeInfo struct {
 
 // Placement says which replicas a group is meant to have. The group's own Raft configuration follows it, step by step.
 type Placement struct {
-	Group    GroupID     `json:"group"`
-	Replicas []ReplicaID `json:"replicas"`          // meant to vote
-	Leaving  []ReplicaID `json:"leaving,omitempty"` // out of Replicas, and not yet known to be out of the Raft configuration
-	Next     uint64      `json:"next"`              // the generation of the next new replica
+	Group     GroupID     `json:"group"`
+	Replicas  []ReplicaID `json:"replicas"`            // meant to vote
+	Followers []ReplicaID `json:"followers,omitempty"` // meant to follow without a vote
+	Leaving   []ReplicaID `json:"leaving,omitempty"`   // meant to go, and not yet known to be out of the Raft configuration
+	Next      uint64      `json:"next"`                // the generation of the next new replica
 }
 
-// Holds gives the replica on a node, of those that are meant to vote or have not left yet.
+// New gives a name to a new replica of the group on a node.
+func (p *Placement) New(node NodeID) ReplicaID {
+	r := ReplicaID{Node: node, Generation: p.Next}
+	p.Next++
+	return r
+}
+
+// Wants reports whether a replica is meant to be there, and whether it is meant to vote.
+func (p *Placement) Wants(r ReplicaID) (there, voter bool) {
+	voter = slices.Contains(p.Replicas, r)
+	return voter || slices.Contains(p.Followers, r), voter
+}
+
+// Drop takes whatever is meant to be on a node out of the placement; it stays in Leaving until it has left.
+func (p *Placement) Drop(node NodeID) {
+	for _, list := range []*[]ReplicaID{&p.Replicas, &p.Followers} {
+		*list = slices.DeleteFunc(*list, func(r ReplicaID) bool {
+			if r.Node == node && !slices.Contains(p.Leaving, r) {
+				p.Leaving = append(p.Leaving, r)
+			}
+			return r.Node == node
+		})
+	}
+}
+
+// Holds gives the replica on a node, of those that are meant to be there or have not left yet.
 func (p *Placement) Holds(node NodeID) (ReplicaID, bool) {
-	for _, list := range [][]ReplicaID{p.Replicas, p.Leaving} {
+	for _, list := range [][]ReplicaID{p.Replicas, p.Followers, p.Leaving} {
 		for _, r := range list {
 			if r.Node == node {
 				return r, true
