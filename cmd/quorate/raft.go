@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	peersTime    = 2 * time.Second  // for one node to tell what it knows
-	transferTime = 15 * time.Second // for a hand-over, with the redirections before it
+	peersTime   = 2 * time.Second  // for one node to tell what it knows
+	operateTime = 30 * time.Second // for a change, with the redirections before it
 )
 
 func (a *app) raftCommand() *cobra.Command {
@@ -28,7 +28,21 @@ func (a *app) raftCommand() *cobra.Command {
 		Use: "transfer GROUP [NODE]", Short: "Hand the leadership of a group to another node", Args: between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.raftTransfer(cmd, args) },
 	}
-	raft := parent("raft", "Look after the Raft groups", peers, transfer)
+	change := func(verb, short string) *cobra.Command {
+		return &cobra.Command{
+			Use: verb + " GROUP NODE", Short: short, Args: exactly(2),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.operate(cmd, "RAFT", strings.ToUpper(verb), args[0], args[1])
+			},
+		}
+	}
+	snapshot := &cobra.Command{
+		Use: "snapshot GROUP", Short: "Have the node at --resp-addr take a snapshot of its replica, which frees its log", Args: exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.operate(cmd, "RAFT", "SNAPSHOT", args[0]) },
+	}
+	raft := parent("raft", "Look after the Raft groups", peers, transfer,
+		change("add", "Have a node hold a voter of a group"), change("remove", "Have a node no longer hold a voter of a group"),
+		snapshot)
 	a.bind(raft.PersistentFlags(), "raft")
 	return raft
 }
@@ -67,8 +81,8 @@ func (p raftPeer) row() []string {
 func (a *app) raftPeers(cmd *cobra.Command, args []string) error {
 	command := []string{"RAFT", "PEERS"}
 	if len(args) == 1 {
-		if _, err := strconv.ParseUint(args[0], 10, 32); err != nil {
-			return usagef("GROUP is the number of a group, not %q", args[0])
+		if err := checkGroup(args[0]); err != nil {
+			return err
 		}
 		command = append(command, args[0])
 	}
@@ -150,29 +164,52 @@ func nodePeers(ctx context.Context, client *wire.Client, addr string, command []
 }
 
 func (a *app) raftTransfer(cmd *cobra.Command, args []string) error {
-	if _, err := strconv.ParseUint(args[0], 10, 32); err != nil {
-		return usagef("GROUP is the number of a group, not %q", args[0])
+	return a.operate(cmd, append([]string{"RAFT", "TRANSFER"}, args...)...)
+}
+
+// checkGroup takes the number of a group, or meta.
+func checkGroup(text string) error {
+	if _, err := strconv.ParseUint(text, 10, 32); err != nil && text != "meta" {
+		return usagef("GROUP is the number of a group, or meta, not %q", text)
 	}
-	client, err := a.raftClient()
+	return nil
+}
+
+// operate sends an operator's command to the node that carries it out, and says ok, or what the answer was.
+func (a *app) operate(cmd *cobra.Command, command ...string) error {
+	if command[0] == "RAFT" {
+		if err := checkGroup(command[2]); err != nil {
+			return err
+		}
+	}
+	reply, err := a.ask(cmd, operateTime, command...)
 	if err != nil {
 		return err
 	}
-	defer client.Close() //nolint:errcheck // the answer is there
-	ctx, cancel := context.WithTimeout(cmd.Context(), transferTime)
-	defer cancel()
-	command := append([]string{"RAFT", "TRANSFER"}, args...)
-	addr := a.config.Raft.RESPAddr
-	_, err = client.DoNode(ctx, addr, command...)
-	var moved *wire.MovedError
-	if errors.As(err, &moved) { // only the leader can hand over
-		addr = moved.Addr
-		_, err = client.DoNode(ctx, addr, command...)
+	text := reply.Str()
+	if n, err := reply.Int(); err == nil {
+		text = strconv.FormatInt(n, 10)
 	}
+	if text == "OK" {
+		text = "ok"
+	}
+	return a.print(cmd.OutOrStdout(), map[string]string{"result": text}, []string{text}, nil)
+}
+
+// ask sends a command to the node at --resp-addr, and goes where that sends it.
+func (a *app) ask(cmd *cobra.Command, timeout time.Duration, command ...string) (wire.Reply, error) {
+	client, err := a.raftClient()
 	if err != nil {
-		return fmt.Errorf("%s: %w", addr, err)
+		return wire.Reply{}, err
 	}
-	_, err = fmt.Fprintln(cmd.OutOrStdout(), "ok")
-	return err
+	defer client.Close() //nolint:errcheck // the answer is there
+	ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+	defer cancel()
+	reply, err := client.DoFollow(ctx, a.config.Raft.RESPAddr, command...)
+	if err != nil {
+		return reply, fmt.Errorf("%s: %w", a.config.Raft.RESPAddr, err)
+	}
+	return reply, nil
 }
 
 // raftClient is a client of the node that the raft settings name.

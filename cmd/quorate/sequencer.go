@@ -17,7 +17,8 @@ func (a *app) sequencerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "sequencer", Short: "Run a node of a quorum", Args: exactly(0),
 		Long: "Run a node of a quorum. The first nodes all start with the same --bootstrap list, which holds each node's name and\n" +
-			"--raft-addr; on later starts the list is not looked at. Prints ready when it serves.",
+			"--raft-addr. Further ones start with --join and a token of quorate cluster token. On later starts neither is looked at.\n" +
+			"Prints ready when it serves.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runSequencer(cmd) },
 	}
 	a.bind(cmd.Flags(), "sequencer")
@@ -71,7 +72,8 @@ func (c *SequencerConfig) nodeConfig(logger *slog.Logger) (sequencer.Config, err
 	}
 	config := sequencer.Config{
 		NodeID: wire.NodeID(c.NodeID), Dir: c.Data, RaftAddr: c.RaftAddr, RESPAddr: c.RESPAddr, OpsAddr: c.OpsAddr,
-		Region: c.Region, Version: buildVersion(), Groups: c.Groups, Bootstrap: peers, Logger: logger,
+		Region: c.Region, Zone: c.Zone, Version: buildVersion(), Groups: c.Groups, Replicas: c.Replicas, Bootstrap: peers,
+		Join: c.Join, JoinToken: c.JoinToken, Logger: logger,
 	}
 	if c.PasswordFile != "" {
 		password, err := readSecret(c.PasswordFile)
@@ -93,6 +95,24 @@ func (c *SequencerConfig) check() error {
 	}
 	if c.Groups < 1 || c.Groups > maxGroups {
 		return usagef("--groups must be 1 to %d, not %d", maxGroups, c.Groups)
+	}
+	if c.Replicas != 1 && c.Replicas != 3 && c.Replicas != 5 {
+		return usagef("--replicas must be 1, 3 or 5, not %d", c.Replicas)
+	}
+	if c.Join != "" && len(c.Bootstrap) > 0 {
+		return usagef("--join and --bootstrap exclude each other: a node joins a cluster or is one of the first of a new one")
+	}
+	if c.Join != "" {
+		if _, _, err := splitAddr(c.Join); err != nil {
+			return usagef("--join: %w", err)
+		}
+	}
+	for _, text := range []string{c.Region, c.Zone} {
+		if text != "" {
+			if err := wire.CheckID("--region and --zone", text); err != nil {
+				return usagef("%s", detail(err))
+			}
+		}
 	}
 	for key, addr := range map[string]string{"--raft-addr": c.RaftAddr, "--resp-addr": c.RESPAddr} {
 		if err := checkLoopback(key, addr); err != nil {
