@@ -12,9 +12,39 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// TestTwoEdges_LeadersKilled has two clients on two edges see one order, without loss or repeat, while the leader of each
-// group is killed and comes back. What is acknowledged is in the logs at its place.
+// TestTwoEdges_LeadersKilled kills the leader of each group, which comes back.
 func TestTwoEdges_LeadersKilled(t *testing.T) {
+	twoEdges(t, func(c *sequencertest.Cluster, more func(n int64)) {
+		for g := range 2 {
+			leader := c.Leader(wire.GroupID(g))
+			c.Kill(leader)
+			more(200)
+			c.Restart(leader)
+			more(100)
+		}
+	})
+}
+
+// TestTwoEdges_ReplicasMove moves every replica to another node.
+func TestTwoEdges_ReplicasMove(t *testing.T) {
+	twoEdges(t, func(c *sequencertest.Cluster, more func(n int64)) {
+		for _, node := range []string{"n1", "n2", "n3"} {
+			c.Join()
+			c.Operate("CLUSTER", "DRAIN", node)
+			c.Settled()
+			more(100)
+		}
+		for i := range 3 {
+			c.Stop(i)
+		}
+		more(100)
+	})
+}
+
+// twoEdges has two clients on two edges see one order, without loss or repeat, whatever happens to the cluster meanwhile.
+// What is acknowledged is in the logs at its place.
+func twoEdges(t *testing.T, happens func(c *sequencertest.Cluster, more func(n int64))) {
+	t.Helper()
 	c := sequencertest.Start(t, 3, 2)
 	edges := []*edge{openEdge(t, c.Addrs(), smallPages), openEdge(t, c.Addrs(), smallPages)}
 	alice, bob := fresh("alice"), fresh("bob")
@@ -34,13 +64,7 @@ func TestTwoEdges_LeadersKilled(t *testing.T) {
 		eventually(t, "more messages", func() bool { return s.count.Load() >= want || t.Failed() })
 	}
 	more(200)
-	for g := range 2 {
-		leader := c.Leader(wire.GroupID(g))
-		c.Kill(leader)
-		more(200)
-		c.Restart(leader)
-		more(100)
-	}
+	happens(c, more)
 	last := s.end(edges[0], alice, chats)
 	for _, f := range followers {
 		eventually(t, "everything at the followers", func() bool { return f.has(last) })

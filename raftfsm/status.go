@@ -15,6 +15,7 @@ type Replica struct {
 // Status is how a replica stands.
 type Status struct {
 	Group     wire.GroupID
+	Self      wire.ReplicaID
 	State     string // Leader, Follower, Candidate or Shutdown
 	Term      uint64
 	Leader    Peer // zero where none is known
@@ -32,7 +33,7 @@ func (g *Group) Status() Status {
 	applied, _ := g.store.Applied()
 	leader, _ := g.Leader()
 	s := Status{
-		Group: g.cfg.Group, State: g.raft.State().String(), Term: g.raft.CurrentTerm(), Leader: leader, Serving: g.Serving(),
+		Group: g.cfg.Group, Self: g.cfg.self().Replica(), State: g.raft.State().String(), Term: g.raft.CurrentTerm(), Leader: leader, Serving: g.Serving(),
 		LastIndex: g.raft.LastIndex(), Commit: g.raft.CommitIndex(), Applied: applied, Installs: g.installs.Load(),
 	}
 	for _, server := range g.configuration() {

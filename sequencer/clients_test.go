@@ -125,3 +125,60 @@ func TestRueidis(t *testing.T) {
 		t.Errorf("a chat that is not there: %v", err)
 	}
 }
+
+// TestClients_FollowReplicasThatMove has rueidis and redis-cli -c, which know the first nodes only, find chats that have
+// moved to others.
+func TestClients_FollowReplicasThatMove(t *testing.T) {
+	const groups = 2
+	c := sequencertest.Start(t, 3, groups)
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: c.Addrs()[:1], DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	send := func(chat, id string) {
+		t.Helper()
+		append := client.B().Arbitrary("CHAT.APPEND").Keys(chat).Args("alice", id, "hello").Build().ToRetryable()
+		if err := client.Do(ctx, append).Error(); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	chats := []string{"chat0", "chat1", "chat2", "chat3"}
+	for _, chat := range chats {
+		if err := client.Do(ctx, client.B().Arbitrary("CHAT.CREATE").Keys(chat).Args("group", "alice").Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+		send(chat, "before")
+	}
+	c.Join()
+	c.Join()
+	for i, node := range []string{"n1", "n2"} {
+		c.Operate("CLUSTER", "DRAIN", node)
+		c.Settled()
+		for _, chat := range chats {
+			send(chat, fmt.Sprint("after", i))
+		}
+	}
+	for i, addr := range c.Addrs() { // those that hold nothing tell the way too
+		for _, chat := range chats {
+			out := redisCLI(t, addr, "-c", "CHAT.APPEND", chat, "alice", fmt.Sprint("cli", i), "hello")
+			if !strings.Contains(out, "seq") {
+				t.Errorf("redis-cli -c at %s prints %q", addr, out)
+			}
+		}
+		out := redisCLI(t, addr, "CLUSTER", "NODES")
+		if strings.Count(out, "\n") != 4 {
+			t.Errorf("CLUSTER NODES at %s:\n%s", addr, out)
+		}
+		for _, run := range strings.Split(redisCLI(t, addr, "CLUSTER", "SLOTS"), "\n\n") {
+			for _, gone := range c.Addrs()[:2] {
+				host, _, _ := strings.Cut(gone, ":")
+				if strings.Contains(run, host) {
+					t.Errorf("CLUSTER SLOTS at %s still names %s:\n%s", addr, gone, run)
+				}
+			}
+		}
+	}
+}

@@ -153,6 +153,13 @@ func (n *Node) clusterNodes() string {
 			}
 		}
 	}
+	if m := n.clusterMap(); m != nil { // and those that hold nothing
+		for i := range m.Nodes {
+			if card, ok := n.card(m.Nodes[i].ID); ok && !seen[card.Node] {
+				order = append(order, card)
+			}
+		}
+	}
 	for _, node := range order {
 		flags, master := "master", "-"
 		if len(slots[node.Node]) == 0 {

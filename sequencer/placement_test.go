@@ -129,3 +129,23 @@ func TestCluster_OneGrowsToThree(t *testing.T) {
 		load.Await(200)
 	})
 }
+
+// TestCluster_ReplicaWithoutItsFilesIsMadeAnew deletes one replica's files, of a node that is otherwise well. It comes back
+// as another replica: under its old name it would vote without knowing what it had voted for.
+func TestCluster_ReplicaWithoutItsFilesIsMadeAnew(t *testing.T) {
+	underLoad(t, func(c *sequencertest.Cluster, load *sequencertest.Load) {
+		victim := (c.Leader(0) + 1) % c.Len()
+		before := c.Node(victim).Status(0).Self
+		c.Kill(victim)
+		load.Await(100)
+		c.DeleteReplica(victim, 0)
+		c.Restart(victim)
+		c.Eventually("a new replica", func() bool {
+			now := c.Node(victim).Status(0).Self
+			return now.Node == before.Node && now.Generation > before.Generation
+		})
+		c.Settled()
+		c.CatchUp(victim)
+		load.Await(100)
+	}, snapshotsOften)
+}

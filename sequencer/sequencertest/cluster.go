@@ -135,6 +135,18 @@ func (c *Cluster) Wipe(i int) {
 	}
 }
 
+// DeleteReplica deletes the files of a group's replica on node i, which must be down.
+func (c *Cluster) DeleteReplica(i int, group wire.GroupID) {
+	c.t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(c.configs[i].Dir, fmt.Sprintf("group-%d.*", group)))
+	if err != nil || len(dirs) != 1 {
+		c.t.Fatalf("the files of group %d: %v, %v", group, dirs, err)
+	}
+	if err := os.RemoveAll(dirs[0]); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // WaitReady waits until every node that is up knows the leader of every group.
 func (c *Cluster) WaitReady() {
 	c.t.Helper()

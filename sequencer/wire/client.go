@@ -30,6 +30,7 @@ type ClientConfig struct {
 	RetryBase      time.Duration // the first pause before a retry is between 0 and this; it doubles. 5 ms
 	RetryMax       time.Duration // the longest pause. 500 ms
 	RefreshEvery   time.Duration // the topology is asked for at most this often. 100 ms
+	RefreshIdle    time.Duration // and at least so often, when nothing gave a reason: nodes come and go quietly. 30 s
 
 	Breaker BreakerConfig
 
@@ -100,6 +101,7 @@ func (cfg *ClientConfig) fill() {
 	orElse(&cfg.RetryBase, 5*time.Millisecond)
 	orElse(&cfg.RetryMax, 500*time.Millisecond)
 	orElse(&cfg.RefreshEvery, 100*time.Millisecond)
+	orElse(&cfg.RefreshIdle, 30*time.Second)
 	cfg.Breaker.fill()
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -93,7 +94,12 @@ func (f *FeedConn) do(ctx context.Context, args []string, block time.Duration) (
 		return Reply{}, fmt.Errorf("%w: read a feed: %w", ErrClusterDown, err)
 	}
 	f.broken = false
-	return r, r.Err()
+	err = r.Err()
+	var moved *MovedError
+	if errors.As(err, &moved) {
+		f.client.refresh(nil) // the node no longer holds the group
+	}
+	return r, err
 }
 
 func (f *FeedConn) exchange(args []string, deadline time.Time) (Reply, error) {

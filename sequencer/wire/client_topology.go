@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -147,6 +148,13 @@ func (c *Client) sleep(d time.Duration) bool {
 	}
 }
 
+// keepFresh asks for the topology now and then, from the first one on. All clients together do not ask at once.
+func (c *Client) keepFresh() {
+	for c.sleep(c.cfg.RefreshIdle*3/4 + rand.N(c.cfg.RefreshIdle/2)) {
+		c.refresh(nil)
+	}
+}
+
 // ask asks one node after the other for the topology, the next one as soon as one has failed or is slow, and takes the
 // first that is whole.
 func (c *Client) ask() error {
@@ -212,6 +220,9 @@ func (c *Client) learn(addr string, r Reply) error {
 	}
 	c.routing.table.Store(table)
 	c.prune()
+	if old == nil {
+		c.spawn(c.keepFresh)
+	}
 	return nil
 }
 
