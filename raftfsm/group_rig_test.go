@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorate/quorate/trust"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -20,14 +21,28 @@ type trio struct {
 	muxes  []*Mux
 	groups []*Group
 	adjust func(node int, cfg *Config)
-	acked  int // appends of user a to chat c
+	who    []*Identity // per node; nil is without TLS
+	acked  int         // appends of user a to chat c
 }
 
 // quick elects fast, as tests wait for it.
 var quick = Timing{Heartbeat: 150 * time.Millisecond, Election: 150 * time.Millisecond, Lease: 100 * time.Millisecond}
 
 func newTrio(t *testing.T, adjust func(node int, cfg *Config)) *trio {
-	c := &trio{t: t, dir: t.TempDir(), muxes: make([]*Mux, 3), groups: make([]*Group, 3), adjust: adjust}
+	return newTrioOf(t, make([]*Identity, 3), adjust)
+}
+
+// newSecureTrio is newTrio with TLS between the nodes.
+func newSecureTrio(t *testing.T, a authority, adjust func(node int, cfg *Config)) *trio {
+	var who []*Identity
+	for _, id := range []string{"n1", "n2", "n3"} {
+		who = append(who, &Identity{Keys: a.keys(trust.Node, id)})
+	}
+	return newTrioOf(t, who, adjust)
+}
+
+func newTrioOf(t *testing.T, who []*Identity, adjust func(node int, cfg *Config)) *trio {
+	c := &trio{t: t, dir: t.TempDir(), muxes: make([]*Mux, 3), groups: make([]*Group, 3), adjust: adjust, who: who}
 	for i := range 3 {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -58,7 +73,7 @@ func (c *trio) start(i int) {
 
 func (c *trio) tryStart(i int) error {
 	log := slog.New(slog.DiscardHandler)
-	mux, err := ListenMux(c.peers[i].RaftAddr, func() Card { return Card{Node: c.peers[i].ID} }, log)
+	mux, err := ListenSecureMux(c.peers[i].RaftAddr, c.who[i], func() Card { return Card{Node: c.peers[i].ID} }, log)
 	if err != nil {
 		return err
 	}

@@ -175,6 +175,7 @@ func TestMux_CrowdOfStrangersKeepsNobodyOut(t *testing.T) {
 }
 
 func TestSecureMux_HandshakeCountsTowardsTheHeadersTime(t *testing.T) {
+	t.Parallel() // it waits
 	m := secureMux(t, newAuthority(t).keys(trust.Node, "n1"), nil)
 	c, err := net.Dial("tcp", m.Addr())
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 
 const (
 	raftReadBytes    = 64 << 10         // read from a connection at once
-	maxMessageBytes  = 64 << 20         // of one message: maxAppendEntries entries of 256 KiB are a quarter of it
+	maxMessageBytes  = 32 << 20         // of one message: maxAppendEntries entries of 256 KiB are half of it
 	messageWait      = 10 * time.Second // for more of a message that has begun
 	snapshotSecond   = 32 << 10         // bytes of a snapshot that may take a second of waiting: Raft stands still meanwhile
 	snapshotWait     = 10 * time.Second // of waiting over all, beside that
@@ -38,13 +38,14 @@ type raftConn struct {
 	enc     *codec.Encoder
 	answers chan raft.RPCResponse // of Raft, one per message
 
-	id     []byte        // of the sender of the last message, which was well
-	left   int64         // bytes that may still be read for the present message
-	inside bool          // a message has begun
-	timed  bool          // the connection has a read deadline
-	waited time.Duration // for the present snapshot
-	came   int64         // bytes of it
-	streak bool          // a snapshot is being read
+	id        []byte        // of the sender of the last message, which was well
+	left      int64         // bytes that may still be read for the present message
+	inside    bool          // a message has begun
+	timed     bool          // the connection has a read deadline
+	waited    time.Duration // for the present snapshot
+	came      int64         // bytes of it
+	streaming bool          // a snapshot is being read
+	broken    error         // the end of the connection: Raft tries to read the rest of a snapshot that did not come
 }
 
 func newRaftConn(conn net.Conn) *raftConn {
@@ -59,7 +60,7 @@ func newRaftConn(conn net.Conn) *raftConn {
 
 // next waits for a message, without a limit, and gives its kind.
 func (c *raftConn) next() (byte, error) {
-	c.left, c.inside, c.streak = math.MaxInt64, false, false
+	c.left, c.inside, c.streaming = math.MaxInt64, false, false
 	kind, err := c.in.ReadByte()
 	c.left, c.inside = maxMessageBytes, true
 	return kind, err
@@ -67,7 +68,7 @@ func (c *raftConn) next() (byte, error) {
 
 // stream gives the snapshot that follows a message.
 func (c *raftConn) stream(size int64) io.Reader {
-	c.left, c.streak, c.waited, c.came = math.MaxInt64, true, 0, 0
+	c.left, c.streaming, c.waited, c.came = math.MaxInt64, true, 0, 0
 	return io.LimitReader(c.in, size)
 }
 
@@ -75,8 +76,12 @@ func (c *raftConn) stream(size int64) io.Reader {
 // its bound. What fits into the buffer with one read, as nearly all do, costs nothing.
 type bounded raftConn
 
-// Read reads from the connection.
-func (b *bounded) Read(p []byte) (int, error) {
+// Read reads from the connection. After an error there is nothing more to come.
+func (b *bounded) Read(p []byte) (n int, err error) {
+	if b.broken != nil {
+		return 0, b.broken
+	}
+	defer func() { b.broken = err }()
 	if b.left <= 0 {
 		return 0, fmt.Errorf("%w: it is longer than %d bytes", errForged, maxMessageBytes)
 	}
@@ -90,17 +95,17 @@ func (b *bounded) Read(p []byte) (int, error) {
 		}
 		b.timed = b.inside
 	}
-	if !b.streak {
-		n, err := b.conn.Read(p)
+	if !b.streaming {
+		n, err = b.conn.Read(p)
 		b.left -= int64(n)
 		return n, err
 	}
 	begun := time.Now()
-	n, err := b.conn.Read(p)
+	n, err = b.conn.Read(p)
 	b.waited += time.Since(begun)
 	b.came += int64(n)
 	if err == nil && b.waited > snapshotWait+time.Duration(b.came/snapshotSecond)*time.Second {
-		return n, fmt.Errorf("%w: %d bytes of a snapshot took %s to come", errForged, b.came, b.waited)
+		err = fmt.Errorf("%w: %d bytes of a snapshot took %s to come", errForged, b.came, b.waited)
 	}
 	return n, err
 }
