@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/quorate/quorate/trust"
 	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/trust"
 )
 
 // trio is a group of three replicas on real ports, with real files.

@@ -8,8 +8,8 @@ import (
 	"net"
 	"sync/atomic"
 
-	"github.com/quorate/quorate/trust"
 	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/trust"
 )
 
 // Identity is how a node proves itself on Raft ports, and whom it takes at its own.
@@ -51,11 +51,11 @@ func (s *secure) accept(c net.Conn) (net.Conn, wire.NodeID, error) {
 	if s == nil {
 		return c, "", nil
 	}
-	conn := tls.Server(c, s.server)
+	conn := trust.Accept(c, s.server)
 	if err := conn.Handshake(); err != nil {
 		return nil, "", err
 	}
-	name, err := trust.PeerName(conn.ConnectionState())
+	name, err := conn.Peer()
 	return conn, wire.NodeID(name.ID), err
 }
 
@@ -64,7 +64,7 @@ func (s *secure) dial(ctx context.Context, hostPort string, node wire.NodeID) (n
 	if s == nil {
 		return new(net.Dialer).DialContext(ctx, "tcp", hostPort)
 	}
-	return trust.DialTLS(ctx, hostPort, s.keys.Client(muxProtocol, func(n trust.Name) error {
+	conn, err := trust.DialTLS(ctx, hostPort, s.keys.Client(muxProtocol, func(n trust.Name) error {
 		if err := trust.OnlyNodes(n); err != nil {
 			return err
 		}
@@ -73,6 +73,10 @@ func (s *secure) dial(ctx context.Context, hostPort string, node wire.NodeID) (n
 		}
 		return nil
 	}))
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
 }
 
 // FetchCard asks the node at a raft address for its card, as this node. With an id of a node it takes the answer of that

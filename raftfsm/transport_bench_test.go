@@ -8,8 +8,8 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/quorate/quorate/trust"
 	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/trust"
 )
 
 // BenchmarkTransport sends entries to a replica that answers at once: with the library's half that answers, with ours,

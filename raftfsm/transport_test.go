@@ -16,8 +16,8 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/quorate/quorate/trust"
 	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/trust"
 )
 
 // attacker is a node with a certificate of the cluster that sends what it likes to one replica of a group of three. The

@@ -84,11 +84,15 @@ func OnlyNodes(n Name) error {
 
 // Dial connects to the RESP port of a sequencer node, within ctx. It has the form that wire.ClientConfig wants.
 func (k *Keys) Dial(ctx context.Context, addr string) (net.Conn, error) {
-	return DialTLS(ctx, addr, k.Client("", OnlyNodes))
+	conn, err := DialTLS(ctx, addr, k.Client("", OnlyNodes))
+	if err != nil {
+		return nil, err // not a nil *Conn in an interface
+	}
+	return conn, nil
 }
 
 // DialTLS connects and shakes hands, within ctx.
-func DialTLS(ctx context.Context, addr string, config *tls.Config) (net.Conn, error) {
+func DialTLS(ctx context.Context, addr string, config *tls.Config) (*Conn, error) {
 	plain, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -98,11 +102,18 @@ func DialTLS(ctx context.Context, addr string, config *tls.Config) (net.Conn, er
 		plain.Close()
 		return nil, fmt.Errorf("secure the connection to %s: %w", addr, err)
 	}
-	return brisk{conn}, nil
+	return &Conn{conn}, nil
 }
 
-// brisk closes at once: the farewell of TLS waits for a peer that takes nothing, and says nothing that matters here.
-type brisk struct{ *tls.Conn }
+// Conn is one end of a connection with certificates at both ends.
+type Conn struct{ *tls.Conn }
 
-// Close closes the connection.
-func (c brisk) Close() error { return c.NetConn().Close() }
+// Accept is the end of a connection that a port has taken. Nothing is read or written before Handshake.
+func Accept(plain net.Conn, config *tls.Config) *Conn { return &Conn{tls.Server(plain, config)} }
+
+// Peer is the name of the other end, after the handshake.
+func (c *Conn) Peer() (Name, error) { return PeerName(c.ConnectionState()) }
+
+// Close closes the connection at once: the farewell of TLS waits for a peer that takes nothing, and says nothing that
+// matters here. CloseWrite says it.
+func (c *Conn) Close() error { return c.NetConn().Close() }
