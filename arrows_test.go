@@ -60,7 +60,7 @@ var arrows = []arrow{
 	{
 		"delivery",
 		[]string{"sequencer/wire", "delivery/frame"},
-		[]string{"sequencer", "sequencer/sequencertest"},
+		[]string{"sequencer", "sequencer/sequencertest", "trust"},
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
 	},
 	{
