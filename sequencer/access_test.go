@@ -16,8 +16,8 @@ func TestRight_OfRoles(t *testing.T) {
 		trust.Operator: {false, true, true, true, true},
 		trust.Edge:     {false, true, true, true, false},
 		trust.Reader:   {false, true, true, false, false},
-		"":                {false, false, false, false, false},
-		"root":            {false, false, false, false, false},
+		"":             {false, false, false, false, false},
+		"root":         {false, false, false, false, false},
 	} {
 		for i, r := range all {
 			if got := r.of(role); got != want[i] {

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/quorate/quorate/trust"
 	"github.com/quorate/quorate/sequencer"
 	"github.com/quorate/quorate/sequencer/sequencertest"
 	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/trust"
 )
 
 // authority signs certificates for a test.
