@@ -153,7 +153,7 @@ func (r *route) allow() string {
 // body reads the request's body, which must be one JSON object within the bound.
 func (s *Server) body(c *call) (*fields, error) {
 	h := c.r.Header
-	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "trust") {
+	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return nil, &problem{
 			code: codeBadRequest, status: http.StatusUnsupportedMediaType, detail: "compressed bodies are not taken",
 		}

@@ -84,6 +84,9 @@ func OpenAuthority(dir string) (*Authority, error) {
 // Cluster is the name of the cluster whose certificates the authority signs.
 func (a *Authority) Cluster() string { return a.cluster }
 
+// Expires is when the authority's certificate ends, and with it all that it has signed.
+func (a *Authority) Expires() time.Time { return a.cert.NotAfter }
+
 // CAFile is the certificate that all parts of the cluster get.
 func (a *Authority) CAFile() string { return filepath.Join(a.dir, authorityCert) }
 
