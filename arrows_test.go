@@ -25,19 +25,25 @@ type arrow struct {
 var arrows = []arrow{
 	{
 		"cmd/quorate",
-		[]string{"sequencer", "delivery", "sequencer/wire"},
+		[]string{"sequencer", "delivery", "sequencer/wire", "trust"},
 		[]string{"sequencer/sequencertest"},
 		"the command wires the parts together; the state machine is the sequencer's own affair",
 	},
 	{
 		"sequencer",
-		[]string{"raftfsm", "sequencer/wire"},
+		[]string{"raftfsm", "sequencer/wire", "trust"},
 		[]string{"sequencer/sequencertest"},
 		"a sequencer is groups behind RESP; whoever delivers reads its feed, it knows none of them",
 	},
 	{
 		"sequencer/wire", nil, nil,
 		"both tiers share it, so it is a leaf and pulls in neither",
+	},
+	{
+		"trust",
+		[]string{"sequencer/wire"},
+		nil,
+		"who is at the other end is asked the same way everywhere, so it is a leaf beside wire",
 	},
 	{
 		"sequencer/sequencertest",
@@ -47,14 +53,14 @@ var arrows = []arrow{
 	},
 	{
 		"raftfsm",
-		[]string{"sequencer/wire"},
+		[]string{"sequencer/wire", "trust"},
 		nil,
 		"one group knows the words and the limits, and not who asks",
 	},
 	{
 		"delivery",
 		[]string{"sequencer/wire", "delivery/frame"},
-		[]string{"sequencer", "sequencer/sequencertest"},
+		[]string{"sequencer", "sequencer/sequencertest", "trust"},
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
 	},
 	{

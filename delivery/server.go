@@ -22,14 +22,19 @@ import (
 type Config struct {
 	Addr        string   // host:port to listen on; port 0 picks a free one
 	Sequencers  []string // host:port of RESP servers; one that answers is enough to find the others
-	Password    string   // for AUTH at the sequencers, "" for none
+	Username    string   // for AUTH at the sequencers; "" is the user default
+	Password    string   // of that user; "" is no AUTH
 	JWTSecret   []byte   // HS256 key of the tokens that clients show
 	NoAuth      bool     // also accept "user:NAME" as a token; only where Addr is a loopback address
 	Region      string   // where this edge is, for logs
 	OriginAllow []string // "https://host[:port]" from which browsers may connect, or "*"; empty: only the host they asked
 	Limits      Limits
-	Logger      *slog.Logger     // default slog.Default()
-	Clock       func() time.Time // for tokens and rates; default time.Now
+
+	// Dial connects to a sequencer; nil is TCP. With certificates it is trust.Keys.Dial.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+
+	Logger *slog.Logger     // default slog.Default()
+	Clock  func() time.Time // for tokens and rates; default time.Now
 }
 
 func (c Config) check() error {
@@ -122,7 +127,9 @@ func newServer(cfg Config) *Server {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.seq = wire.NewClient(wire.ClientConfig{Seeds: cfg.Sequencers, Password: cfg.Password, Name: "quorate-delivery", Logger: s.log})
+	s.seq = wire.NewClient(wire.ClientConfig{
+		Seeds: cfg.Sequencers, Username: cfg.Username, Password: cfg.Password, Dial: cfg.Dial, Name: "quorate-delivery", Logger: s.log,
+	})
 	s.auth = newAuthenticator(cfg.JWTSecret, cfg.NoAuth, s.now)
 	s.rates = newSendRates(s.limits)
 	s.registry = newRegistry(s.limits.UserConnections)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -66,23 +65,27 @@ func readCard(r io.Reader) (Card, error) {
 	return c, nil
 }
 
-// FetchCard asks the node at a raft address for its card. Without a deadline in ctx it gives up after 5 s.
-func FetchCard(ctx context.Context, raftAddr string) (c Card, err error) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(muxHeaderWait)
+// FetchCard asks the node at a raft address without TLS for its card. Without a deadline in ctx it gives up after 5 s.
+func FetchCard(ctx context.Context, raftAddr string) (Card, error) {
+	return fetchCard(ctx, raftAddr, func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", raftAddr)
+	})
+}
+
+// fetchCard asks over a connection that dial makes.
+func fetchCard(ctx context.Context, raftAddr string, dial func(context.Context) (net.Conn, error)) (Card, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, muxHeaderWait)
+		defer cancel()
 	}
-	dialer := net.Dialer{Deadline: deadline}
-	conn, err := dialer.DialContext(ctx, "tcp", raftAddr)
+	conn, err := dial(ctx)
 	if err != nil {
 		return Card{}, fmt.Errorf("ask %s for its card: %w", raftAddr, err)
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
+	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
 	defer stop()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return Card{}, err
-	}
 	if _, err := conn.Write(muxHeader(muxCard, [8]byte{}, 0, "")); err != nil {
 		return Card{}, fmt.Errorf("ask %s for its card: %w", raftAddr, err)
 	}

@@ -25,7 +25,7 @@ type Group struct {
 	store     *Store
 	bolt      *raftboltdb.BoltStore
 	dog       *watchdog
-	transport *raft.NetworkTransport
+	transport *transport
 	raft      *raft.Raft
 	installs  atomic.Uint64
 	watched   atomic.Int64 // futures of raft that have not been answered
@@ -137,11 +137,7 @@ func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
 		return err
 	}
 	options := g.cfg.raftConfig()
-	g.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Logger: options.Logger, Stream: l, MaxPool: transportPool, Timeout: transportTimeout,
-		MaxRPCsInFlight:         1, // with more, a follower that once answers with an error can be cut off for good
-		MsgpackUseNewTimeFormat: true,
-	})
+	g.transport = newTransport(l, options, g.log, g.cfg.MaxSnapshotBytes)
 	if err := g.bootstrap(options, logs, stable, snapshots); err != nil {
 		return err
 	}
@@ -149,6 +145,7 @@ func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	g.transport.serve(g.raft)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package raftfsm
 import (
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/trust"
 )
 
 // trio is a group of three replicas on real ports, with real files.
@@ -20,21 +22,30 @@ type trio struct {
 	muxes  []*Mux
 	groups []*Group
 	adjust func(node int, cfg *Config)
-	acked  int // appends of user a to chat c
+	who    []*Identity // per node; nil is without TLS
+	acked  int         // appends of user a to chat c
 }
 
 // quick elects fast, as tests wait for it.
 var quick = Timing{Heartbeat: 150 * time.Millisecond, Election: 150 * time.Millisecond, Lease: 100 * time.Millisecond}
 
 func newTrio(t *testing.T, adjust func(node int, cfg *Config)) *trio {
-	c := &trio{t: t, dir: t.TempDir(), muxes: make([]*Mux, 3), groups: make([]*Group, 3), adjust: adjust}
+	return newTrioOf(t, make([]*Identity, 3), adjust)
+}
+
+// newSecureTrio is newTrio with TLS between the nodes.
+func newSecureTrio(t *testing.T, a authority, adjust func(node int, cfg *Config)) *trio {
+	var who []*Identity
+	for _, id := range []string{"n1", "n2", "n3"} {
+		who = append(who, &Identity{Keys: a.keys(trust.Node, id)})
+	}
+	return newTrioOf(t, who, adjust)
+}
+
+func newTrioOf(t *testing.T, who []*Identity, adjust func(node int, cfg *Config)) *trio {
+	c := &trio{t: t, dir: t.TempDir(), muxes: make([]*Mux, 3), groups: make([]*Group, 3), adjust: adjust, who: who}
 	for i := range 3 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.peers = append(c.peers, Peer{ID: wire.NodeID(fmt.Sprintf("n%d", i+1)), Generation: 1, RaftAddr: ln.Addr().String()})
-		ln.Close()
+		c.peers = append(c.peers, Peer{ID: wire.NodeID(fmt.Sprintf("n%d", i+1)), Generation: 1, RaftAddr: loopback(t)})
 	}
 	t.Cleanup(func() {
 		for i := range c.groups {
@@ -45,6 +56,21 @@ func newTrio(t *testing.T, adjust func(node int, cfg *Config)) *trio {
 		c.start(i)
 	}
 	return c
+}
+
+// loopback gives an address that nobody else takes meanwhile: ports of 127.0.0.1 are given to whoever dials.
+func loopback(t *testing.T) string {
+	t.Helper()
+	for {
+		addr := fmt.Sprintf("127.%d.%d.%d:7000", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
+		ln, err := net.Listen("tcp", addr)
+		if err == nil {
+			if err := ln.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return addr
+		}
+	}
 }
 
 func (c *trio) nodeDir(i int) string { return filepath.Join(c.dir, string(c.peers[i].ID)) }
@@ -58,7 +84,7 @@ func (c *trio) start(i int) {
 
 func (c *trio) tryStart(i int) error {
 	log := slog.New(slog.DiscardHandler)
-	mux, err := ListenMux(c.peers[i].RaftAddr, func() Card { return Card{Node: c.peers[i].ID} }, log)
+	mux, err := ListenSecureMux(c.peers[i].RaftAddr, c.who[i], func() Card { return Card{Node: c.peers[i].ID} }, log)
 	if err != nil {
 		return err
 	}

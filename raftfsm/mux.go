@@ -1,6 +1,7 @@
 package raftfsm
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,8 +28,9 @@ const (
 	muxRaft byte = 1 // raft's own protocol of the group follows, for as long as the connection lives
 	muxCard byte = 2 // the node answers with its Card and closes
 
-	muxHeaderWait  = 5 * time.Second // for a peer to send its header
+	muxHeaderWait  = 5 * time.Second // for a peer to prove who it is and to send its header
 	muxConnections = 4096            // at one time
+	muxPending     = 256             // of these, that have not got so far
 	muxBacklog     = 16              // accepted connections that one group has not taken yet
 )
 
@@ -36,24 +39,34 @@ var errMuxClosed = errors.New("raft port closed")
 
 // Mux is the one port that all groups of a node share.
 type Mux struct {
-	ln   net.Listener
-	card func() Card
-	log  *slog.Logger
+	ln     net.Listener
+	secure *secure // nil for a port without TLS
+	card   func() Card
+	log    *slog.Logger
+	counts muxCounts
 
-	mu     sync.Mutex
-	groups map[wire.GroupID]*layer
-	conns  map[net.Conn]struct{} // those accepted, until they are closed
-	closed bool
-	done   sync.WaitGroup
+	mu      sync.Mutex
+	groups  map[wire.GroupID]*layer
+	conns   map[net.Conn]struct{} // those accepted, until they are closed
+	pending map[net.Conn]struct{} // of these, whose header has not come yet
+	closed  bool
+	done    sync.WaitGroup
 }
 
-// ListenMux opens the port. card gives what the node tells of itself.
+// ListenMux opens the port without TLS. card gives what the node tells of itself.
 func ListenMux(addr string, card func() Card, log *slog.Logger) (*Mux, error) {
+	return listenMux(addr, nil, card, log)
+}
+
+func listenMux(addr string, with *secure, card func() Card, log *slog.Logger) (*Mux, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("open the raft port: %w", err)
 	}
-	m := &Mux{ln: ln, card: card, log: log, groups: map[wire.GroupID]*layer{}, conns: map[net.Conn]struct{}{}}
+	m := &Mux{
+		ln: ln, secure: with, card: card, log: log, groups: map[wire.GroupID]*layer{},
+		conns: map[net.Conn]struct{}{}, pending: map[net.Conn]struct{}{},
+	}
 	m.done.Add(1)
 	go m.accept()
 	return m, nil
@@ -98,47 +111,71 @@ func (m *Mux) accept() {
 		m.done.Add(1)
 		go func() {
 			defer m.done.Done()
-			m.welcome(&muxConn{Conn: c, mux: m})
+			m.welcome(&muxConn{Conn: c, mux: m, accepted: c})
 		}()
 	}
 }
 
-// keep counts a connection in; it is false over the limit and at the end.
+// keep counts a connection in; it is false over the limit and at the end. Where too many have not said who they are, one
+// of them, whichever, goes: those who come and say nothing do not keep others out.
 func (m *Mux) keep(c net.Conn) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed || len(m.conns) >= muxConnections {
+	if len(m.pending) >= muxPending || len(m.conns) >= muxConnections {
+		for old := range m.pending {
+			delete(m.pending, old)
+			delete(m.conns, old)
+			_ = old.Close()
+			m.counts.pushed.Add(1)
+			break
+		}
+	}
+	if m.closed {
 		return false
 	}
-	m.conns[c] = struct{}{}
+	if len(m.conns) >= muxConnections {
+		m.counts.full.Add(1)
+		return false
+	}
+	m.conns[c], m.pending[c] = struct{}{}, struct{}{}
 	return true
 }
 
 // muxConn counts itself out when it is closed.
 type muxConn struct {
 	net.Conn
-	mux *Mux
+	mux      *Mux
+	accepted net.Conn    // what Conn runs over
+	peer     wire.NodeID // that has proved to be at the other end; "" without TLS
 }
 
-// Close closes the connection.
+// Close closes the connection at once, without the farewell of TLS, which may have to wait for the peer.
 func (c *muxConn) Close() error {
 	c.mux.mu.Lock()
-	delete(c.mux.conns, c.Conn)
+	delete(c.mux.conns, c.accepted)
+	delete(c.mux.pending, c.accepted)
 	c.mux.mu.Unlock()
-	return c.Conn.Close()
+	return c.accepted.Close()
 }
 
-// welcome reads the header, in a goroutine of its own so that a silent peer holds up nobody, and hands the connection on.
-func (m *Mux) welcome(c net.Conn) {
+// welcome learns who is there and what for, in a goroutine of its own so that a silent peer holds up nobody, and hands the
+// connection on.
+func (m *Mux) welcome(c *muxConn) {
 	_ = c.SetDeadline(time.Now().Add(muxHeaderWait))
-	var header [muxHeaderSize]byte
-	if _, err := io.ReadFull(c, header[:]); err != nil ||
-		string(header[:3]) != muxMagic || header[3] != muxVersion {
+	conn, peer, err := m.secure.accept(c.accepted)
+	if err != nil {
+		m.counts.stranger.Add(1)
+		m.log.Debug("a stranger at the raft port", "addr", c.RemoteAddr(), "err", err)
 		_ = c.Close()
 		return
 	}
-	replica := make([]byte, header[muxHeaderSize-1])
-	if _, err := io.ReadFull(c, replica); err != nil {
+	c.Conn, c.peer = conn, peer
+	header, replica, err := readHeader(c)
+	m.mu.Lock()
+	delete(m.pending, c.accepted)
+	m.mu.Unlock()
+	if err != nil {
+		m.counts.header.Add(1)
 		_ = c.Close()
 		return
 	}
@@ -152,11 +189,29 @@ func (m *Mux) welcome(c net.Conn) {
 		m.mu.Lock()
 		l := m.groups[wire.GroupID(binary.BigEndian.Uint32(header[13:]))]
 		m.mu.Unlock()
-		if l != nil && l.self == string(replica) && l.cluster == [8]byte(header[5:13]) && l.offer(c) {
+		if l != nil && l.self == replica && l.cluster == [8]byte(header[5:13]) && l.offer(c) {
 			return
 		}
 	}
 	_ = c.Close()
+}
+
+// errHeader is what a connection ends with that does not begin as it must.
+var errHeader = errors.New("not the header of a raft port")
+
+func readHeader(c io.Reader) (header [muxHeaderSize]byte, replica string, err error) {
+	if _, err := io.ReadFull(c, header[:4]); err != nil {
+		return header, "", err
+	}
+	if string(header[:3]) != muxMagic || header[3] != muxVersion {
+		return header, "", errHeader // no need to wait for more
+	}
+	if _, err := io.ReadFull(c, header[4:]); err != nil {
+		return header, "", err
+	}
+	name := make([]byte, header[muxHeaderSize-1])
+	_, err = io.ReadFull(c, name)
+	return header, string(name), err
 }
 
 func muxHeader(kind byte, cluster [8]byte, group wire.GroupID, replica string) []byte {
@@ -261,7 +316,10 @@ func (l *layer) Addr() net.Addr { return l.addr }
 // Dial opens a connection to another replica of the group. One of another name that is there now does not take it.
 func (l *layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	replica, hostPort := splitAddr(addr)
-	c, err := net.DialTimeout("tcp", hostPort, timeout)
+	node, _, _ := strings.Cut(replica, "/")
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	c, err := l.mux.secure.dial(ctx, hostPort, wire.NodeID(node))
 	if err != nil {
 		return nil, err
 	}

@@ -117,9 +117,9 @@ func TestMux_StrangersAreClosed(t *testing.T) {
 	m := newMux(t)
 	for name, header := range map[string]string{
 		"http":              "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-		"another version":   "QRT\x02\x01\x00\x00\x00\x00",
-		"an unknown kind":   "QRT\x01\x09\x00\x00\x00\x00",
-		"a group not here":  "QRT\x01\x01\x00\x00\x00\x63",
+		"another version":   "QRT\x01\x01\x00\x00\x00\x00",
+		"an unknown kind":   string(muxHeader(9, clusterTag(""), 0, "n1/1")),
+		"a group not here":  string(muxHeader(muxRaft, clusterTag(""), 99, "n1/1")),
 		"zeros":             "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
 		"another beginning": "qrt\x01\x01\x00\x00\x00\x00",
 	} {

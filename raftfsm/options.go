@@ -33,7 +33,9 @@ type Config struct {
 	SnapshotEntries uint64        // entries between two snapshots; default 16384
 	TrailingBytes   uint64        // of log kept behind a snapshot, for followers that are late; default 64 MiB
 	WriteDeadline   time.Duration // for a write of log, term or vote; default 10 s
-	Store           StoreConfig
+
+	MaxSnapshotBytes int64 // of a snapshot that is taken from a leader; default 1 TiB
+	Store            StoreConfig
 
 	Fatal  func(error) // told once of a storage failure; the default logs it and ends the process
 	Logger *slog.Logger
@@ -63,6 +65,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.SnapshotEntries, 16_384)
 	orDefault(&c.TrailingBytes, 64<<20)
 	orDefault(&c.WriteDeadline, 10*time.Second)
+	orDefault(&c.MaxSnapshotBytes, 1<<40)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

@@ -17,7 +17,7 @@ type cards struct {
 	every time.Duration
 	log   *slog.Logger
 	self  wire.NodeID
-	fetch func(ctx context.Context, raftAddr string) (raftfsm.Card, error)
+	fetch func(ctx context.Context, raftAddr string, node wire.NodeID) (raftfsm.Card, error)
 
 	ctx    context.Context // ends with close
 	cancel context.CancelFunc
@@ -44,7 +44,7 @@ const (
 
 func newCards(self wire.NodeID, every time.Duration, log *slog.Logger) *cards {
 	c := &cards{
-		every: every, log: log, self: self, fetch: raftfsm.FetchCard,
+		every: every, log: log, self: self,
 		known: map[wire.NodeID]raftfsm.Card{}, asks: map[wire.NodeID]*asking{}, changed: make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -108,7 +108,7 @@ func (c *cards) keep(life context.Context, p raftfsm.Peer, ask <-chan struct{}) 
 	failing := false
 	for {
 		ctx, cancel := context.WithTimeout(life, cardWait)
-		card, err := c.fetch(ctx, p.RaftAddr)
+		card, err := c.fetch(ctx, p.RaftAddr, p.ID)
 		cancel()
 		wait := c.every
 		switch {

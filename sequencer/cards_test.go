@@ -17,7 +17,7 @@ import (
 func newTestCards(t *testing.T, fetch func(ctx context.Context, addr string) (raftfsm.Card, error)) *cards {
 	t.Helper()
 	c := newCards("n1", time.Hour, slog.New(slog.DiscardHandler))
-	c.fetch = fetch
+	c.fetch = func(ctx context.Context, addr string, _ wire.NodeID) (raftfsm.Card, error) { return fetch(ctx, addr) }
 	t.Cleanup(c.close)
 	c.follow([]raftfsm.Peer{{ID: "n1", RaftAddr: "self"}, {ID: "n2", RaftAddr: "two"}})
 	return c

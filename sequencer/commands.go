@@ -11,6 +11,7 @@ type command struct {
 	key     int    // position of the key, 0 for none
 	flags   string // of Redis, separated by a space
 	preAuth bool   // runs before AUTH
+	right   right  // that it takes
 
 	// run starts the command and sees to it that k is finished once, or answers an error.
 	run func(c *conn, k *call, a args) error
@@ -18,117 +19,172 @@ type command struct {
 	// they are checked.
 	cost func(c *conn, a args) int
 
+	// reads reports whether rightRead is enough with these arguments; nil is never.
+	reads func(a args) bool
+
 	group, summary, complexity string
+}
+
+// needs is the right that a command takes with these arguments.
+func (known *command) needs(a args) right {
+	if known.reads != nil && known.reads(a) {
+		return rightRead
+	}
+	return known.right
+}
+
+// subcommands is for command.reads: it is enough to read for the named subcommands. All others take the command's right.
+func subcommands(names ...string) func(args) bool {
+	return func(a args) bool {
+		for _, name := range names {
+			if a.is(1, name) {
+				return true
+			}
+		}
+		return false
+	}
 }
 
 // table holds all commands. docs/resp.md has a section for each.
 var table = []*command{
 	{
 		name: "CHAT.CREATE", arity: -4, key: 1, flags: "write", run: chatCreate, cost: chatCost,
+		right: rightWrite,
 		group: "chat", summary: "Makes a chat, or finds the same one made before.", complexity: "O(M) with M members",
 	},
 	{
 		name: "CHAT.GET", arity: -2, key: 1, flags: "readonly", run: chatGet, cost: chatCost,
+		right: rightRead,
 		group: "chat", summary: "Gives a chat, as one member sees it where asked.", complexity: "O(M) with M members",
 	},
 	{
 		name: "CHAT.MEMBERS", arity: -2, key: 1, flags: "write", run: chatMembers, cost: chatCost,
+		right: rightWrite, reads: func(a args) bool { return len(a) == 2 },
 		group: "chat", summary: "Changes or lists the members of a chat.", complexity: "O(M) with M members",
 	},
 	{
 		name: "CHAT.APPEND", arity: -5, key: 1, flags: "write fast", run: chatAppend,
+		right: rightWrite,
 		group: "chat", summary: "Offers a message to a chat.", complexity: "O(1)",
 	},
 	{
 		name: "CHAT.RANGE", arity: -4, key: 1, flags: "readonly", run: chatRange, cost: rangeCost,
+		right: rightRead,
 		group: "chat", summary: "Reads a page of a chat's log.", complexity: "O(N) with N messages; with TIMES O(N*M)",
 	},
 	{
 		name: "CHAT.HEAD", arity: -2, key: 1, flags: "readonly fast", run: chatHead, cost: listCost,
+		right: rightRead,
 		group: "chat", summary: "Tells how far the logs of chats go.", complexity: "O(K) with K chats",
 	},
 	{
 		name: "CHAT.RECEIPT", arity: -3, key: 1, flags: "write fast", run: chatReceipt, cost: listCost,
+		right: rightWrite,
 		group: "chat", summary: "Raises what members have been delivered and have read.", complexity: "O(U) with U users",
 	},
 	{
 		name: "CHAT.RECEIPTS", arity: -2, key: 1, flags: "readonly", run: chatReceipts, cost: chatCost,
+		right: rightRead,
 		group: "chat", summary: "Tells how far members are, or when they got a message.", complexity: "O(M) with M members",
 	},
 	{
 		name: "USER.CHATS", arity: -2, key: 1, flags: "readonly", run: userChats, cost: userChatsCost,
+		right: rightRead,
 		group: "user", summary: "Reads a page of a user's chat list.", complexity: "O(N) with N chats",
 	},
 	{
 		name: "USER.PAIR", arity: -4, key: 1, flags: "write fast", run: userPair,
+		right: rightWrite,
 		group: "user", summary: "Claims the one direct chat of two users.", complexity: "O(1)",
 	},
 	{
 		name: "USER.PUTCHAT", arity: 7, key: 1, flags: "write fast", run: userPutChat,
+		right: rightAll,
 		group: "user", summary: "Writes a line of a chat list. Nodes send it to each other.", complexity: "O(1)",
 	},
 	{
 		name: "FEED.READ", arity: -3, flags: "readonly blocking", run: feedRead, cost: feedCost,
+		right: rightRead,
 		group: "feed", summary: "Reads events of a group's feed.", complexity: "O(N) with N events",
 	},
 	{
 		name: "FEED.HEAD", arity: 2, flags: "readonly fast", run: feedHead,
+		right: rightRead,
 		group: "feed", summary: "Tells where a group's feed ends and begins.", complexity: "O(1)",
 	},
 	{
 		name: "CLUSTER", arity: -2, flags: "stale loading", run: cluster, cost: tableCost,
+		right: rightAll, reads: subcommands("SLOTS", "SHARDS", "NODES", "KEYSLOT", "COUNTKEYSINSLOT", "INFO", "MYID", "STATUS", "HELP"),
 		group: "cluster", summary: "Tells who holds what, and changes it.", complexity: "O(G) with G groups",
 	},
 	{
 		name: "LEASE", arity: -3, flags: "write fast", run: leaseCommand,
+		right: rightWrite, reads: subcommands("GET", "HELP"),
 		group: "cluster", summary: "Takes, drops or shows a right that ends by time.", complexity: "O(1)",
 	},
 	{
 		name: "RAFT", arity: -2, flags: "admin stale", run: raftCommand, cost: tableCost,
+		right: rightAll, reads: subcommands("PEERS", "STATUS", "HELP"),
 		group: "cluster", summary: "Shows the replicas of groups and moves leadership.", complexity: "O(G) with G groups",
 	},
 	{
 		name: "AUTH", arity: -2, flags: "noscript loading stale fast no_auth", preAuth: true, run: auth,
+		right: rightAny,
 		group: "connection", summary: "Proves who the client is.", complexity: "O(1)",
 	},
 	{
 		name: "HELLO", arity: -1, flags: "noscript loading stale fast no_auth", preAuth: true, run: hello,
+		right: rightAny,
 		group: "connection", summary: "Chooses the dialect of RESP, and proves who the client is.", complexity: "O(1)",
 	},
 	{
+		name: "ACL", arity: -2, flags: "noscript loading stale", run: acl,
+		right: rightAny,
+		group: "connection", summary: "Tells who the client is.", complexity: "O(1)",
+	},
+	{
 		name: "PING", arity: -1, flags: "fast", run: ping, cost: echoCost,
+		right: rightAny,
 		group: "connection", summary: "Answers PONG.", complexity: "O(1)",
 	},
 	{
 		name: "ECHO", arity: 2, flags: "fast", run: echo, cost: echoCost,
+		right: rightAny,
 		group: "connection", summary: "Answers its argument.", complexity: "O(1)",
 	},
 	{
 		name: "CLIENT", arity: -2, flags: "noscript loading stale", run: client,
+		right: rightAny,
 		group: "connection", summary: "Names the connection.", complexity: "O(1)",
 	},
 	{
 		name: "SELECT", arity: 2, flags: "loading stale fast", run: selectDB,
+		right: rightAny,
 		group: "connection", summary: "Takes database 0, the only one.", complexity: "O(1)",
 	},
 	{
 		name: "READONLY", arity: 1, flags: "loading stale fast", run: readOnly,
+		right: rightAny,
 		group: "connection", summary: "Lets this node answer reads of groups that it does not lead.", complexity: "O(1)",
 	},
 	{
 		name: "READWRITE", arity: 1, flags: "loading stale fast", run: readWrite,
+		right: rightAny,
 		group: "connection", summary: "Takes READONLY back.", complexity: "O(1)",
 	},
 	{
 		name: "RESET", arity: 1, flags: "noscript loading stale fast no_auth", preAuth: true, run: reset,
+		right: rightAny,
 		group: "connection", summary: "Makes the connection as it was when it was opened.", complexity: "O(1)",
 	},
 	{
 		name: "QUIT", arity: -1, flags: "noscript loading stale fast no_auth", preAuth: true, run: quit,
+		right: rightAny,
 		group: "connection", summary: "Closes the connection.", complexity: "O(1)",
 	},
 	{
 		name: "INFO", arity: -1, flags: "loading stale", run: info, cost: tableCost,
+		right: rightRead,
 		group: "server", summary: "Tells about the node, its groups and its work.", complexity: "O(G) with G groups",
 	},
 }
@@ -137,6 +193,7 @@ var table = []*command{
 func init() {
 	table = append(table, &command{
 		name: "COMMAND", arity: -1, flags: "loading stale", run: commandCommand, cost: tableCost,
+		right: rightAny,
 		group: "server", summary: "Tells about the commands.", complexity: "O(N) with N commands",
 	})
 	for _, known := range table {

@@ -1,12 +1,11 @@
 package sequencer
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"time"
 
 	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/trust"
 )
 
 const (
@@ -17,8 +16,9 @@ const (
 )
 
 const (
-	errWrongPass = redisError("WRONGPASS invalid username-password pair or user is disabled.")
-	errNoPass    = redisError("ERR AUTH <password> called without any password configured for the default user. " +
+	errWrongPass    = redisError("WRONGPASS invalid username-password pair or user is disabled.")
+	errTooManyTries = redisError("WRONGPASS too many wrong passwords came from this address, try again later.")
+	errNoPass       = redisError("ERR AUTH <password> called without any password configured for the default user. " +
 		"Are you sure your configuration is correct?")
 )
 
@@ -27,7 +27,7 @@ func auth(c *conn, k *call, a args) error {
 	if len(a) > 3 {
 		return errSyntax
 	}
-	user := "default"
+	user := trust.DefaultUser
 	if len(a) == 3 {
 		user = a.str(1)
 	}
@@ -37,33 +37,55 @@ func auth(c *conn, k *call, a args) error {
 	return k.ok()
 }
 
-// authenticate lets a connection do more where the password is right. It compares in the same time whatever is wrong,
-// and makes a client that guesses wait, and then go.
+// authenticate makes a connection that of a user where the password is right. It makes a client that guesses wait, and then
+// go, and bounds what it can try over many connections.
 func (c *conn) authenticate(k *call, user string, password []byte) error {
-	want := c.node.cfg.Password
-	if want == "" {
+	access, addr := c.srv.access, c.guard.RemoteAddr()
+	if !access.wanted() {
 		return errNoPass
 	}
-	given, wanted := sha256.Sum256(password), sha256.Sum256([]byte(want))
-	right := subtle.ConstantTimeCompare(given[:], wanted[:])&subtle.ConstantTimeCompare([]byte(user), []byte("default")) == 1
-	if right {
-		c.authed, c.failures = true, 0
-		c.guard.trust()
+	if !access.failures.take(addr) {
+		c.srv.counts.wrongPass.Add(1)
+		k.last = true
+		c.penance()
+		return errTooManyTries
+	}
+	if who := access.check(user, password); who != nil {
+		access.failures.back(addr)
+		c.who, c.users, c.failures = who, access.users.Load(), 0
+		c.srv.trust(c.guard)
 		return c.guard.SetReadDeadline(time.Time{})
 	}
 	c.failures++
 	c.srv.counts.wrongPass.Add(1)
+	c.penance()
+	if c.failures >= maxFailures {
+		k.last = true
+		c.log.Warn("a connection is closed for wrong passwords", "tries", c.failures)
+	}
+	return errWrongPass
+}
+
+// penance is the time that a wrong password costs.
+func (c *conn) penance() {
 	pause := time.NewTimer(authPause)
 	defer pause.Stop()
 	select {
 	case <-pause.C:
 	case <-c.ctx.Done():
 	}
-	if c.failures >= maxFailures {
-		k.last = true
-		c.log.Warn("a connection is closed for wrong passwords", "tries", c.failures)
+}
+
+// acl is ACL WHOAMI.
+func acl(c *conn, k *call, a args) error {
+	switch {
+	case a.is(1, "WHOAMI") && len(a) == 2:
+		name := c.who.name
+		return k.answer(func(r *reply) { r.str(name) })
+	case a.is(1, "HELP") && len(a) == 2:
+		return helped(k, "ACL WHOAMI")
 	}
-	return errWrongPass
+	return unknownSub("ACL", a)
 }
 
 // hello is HELLO [protover [AUTH username password] [SETNAME name]].
@@ -90,7 +112,7 @@ func hello(c *conn, k *call, a args) error {
 			return redisError("ERR Syntax error in HELLO option '" + shown(a[o.at]) + "'")
 		}
 	}
-	if !c.authed {
+	if c.who == nil {
 		return redisError("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO " +
 			"<proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version " +
 			"at the same time")
@@ -206,9 +228,7 @@ func readWrite(c *conn, k *call, _ args) error {
 // reset is RESET.
 func reset(c *conn, k *call, _ args) error {
 	c.resp3, k.resp3, c.readOnly, c.name = false, false, false, ""
-	if c.node.cfg.Password != "" {
-		c.authed, c.guard.trusted = false, false
-	}
+	c.forget()
 	return k.answer(func(r *reply) { r.simple("RESET") })
 }
 

@@ -87,6 +87,9 @@ func clusterJoin(c *conn, k *call, a args) error {
 	if err != nil {
 		return err
 	}
+	if err := c.speaksFor(node.ID); err != nil {
+		return err
+	}
 	var mine wire.ReplicaID
 	now := c.node.cfg.Clock()
 	return c.onMap(k, func(m *wire.ClusterMap) (err error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/quorate/quorate/raftfsm"
 	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/trust"
 )
 
 // Config says how a node runs. Only NodeID, Dir and the addresses must be set; the rest has defaults.
@@ -21,7 +22,13 @@ type Config struct {
 	Region   string
 	Zone     string // what may fail as one: replicas of a group are kept in different zones where there are enough
 	Version  string // of the program, told to the other nodes
-	Password string // what AUTH wants; "" wants none. All nodes have the same
+
+	// Keys are the node's certificates; with them every connection between nodes and of clients is TLS with certificates at
+	// both ends. AllowNode is asked about the nodes that come; nil takes those of the cluster map.
+	Keys      *trust.Keys
+	AllowNode func(wire.NodeID) bool
+	Password  string // of the user default, an operator; all nodes have the same. "" is no such user
+	UsersFile string // users for AUTH: see trust.User. "" is none
 
 	// How the node becomes part of a cluster; looked at only while Dir is empty. Bootstrap makes a new one, of Groups groups
 	// with Replicas voters each (default 3, and not more than there are nodes). Join is the RESP address of any node of an
@@ -177,6 +184,12 @@ func (c Config) check() error {
 	}
 	if c.Dir == "" || c.RaftAddr == "" || c.RESPAddr == "" {
 		return errors.New("sequencer: Dir, RaftAddr and RESPAddr must be set")
+	}
+	if c.Keys != nil && (c.Keys.Name().Role != trust.Node || c.Keys.Name().ID != string(c.NodeID)) {
+		return fmt.Errorf("sequencer: the certificate is that of %s, not of node %s", c.Keys.Name(), c.NodeID)
+	}
+	if c.UsersFile != "" && c.Keys == nil && c.Password == "" {
+		return errors.New("sequencer: with users and without certificates there must be a password, for nodes among themselves")
 	}
 	if c.Groups < 1 || c.Groups > maxGroups {
 		return fmt.Errorf("sequencer: the number of groups must be 1 to %d, not %d", maxGroups, c.Groups)

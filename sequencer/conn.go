@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"github.com/tidwall/redcon"
 
 	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/trust"
 )
 
 // conn is one connection. Its reader takes commands as they come and starts each at once; its writer sends the answers
@@ -27,8 +29,9 @@ type conn struct {
 	redis redcon.DetachedConn // what reads commands
 
 	// The reader's alone.
-	authed    bool
-	failures  int // of AUTH
+	who       *principal   // nil before AUTH
+	users     *trust.Users // as they were when who was looked up
+	failures  int          // of AUTH
 	resp3     bool
 	readOnly  bool // a replica may answer reads, as with READONLY in Redis
 	name      string
@@ -110,12 +113,13 @@ func (c *conn) readAll(cmd redcon.Command) (err error) {
 func (c *conn) start(cmd redcon.Command) error {
 	a := args(cmd.Args)
 	k := &call{conn: c, resp3: c.resp3, cost: callCost + len(cmd.Raw)}
+	c.recheck()
 	known, err := c.admit(a)
 	if known != nil && known.cost != nil {
 		k.cost += known.cost(c, a)
 	}
 	under := c.srv.limits.ConnCommands
-	if !c.authed {
+	if c.who == nil {
 		under = min(under, preAuthCalls)
 	}
 	if !c.answers.put(c.ctx, k, under) {
@@ -138,14 +142,36 @@ func (c *conn) start(cmd redcon.Command) error {
 func (c *conn) admit(a args) (*command, error) {
 	known := lookup(a[0])
 	switch {
-	case !c.authed && (known == nil || !known.preAuth):
+	case c.who == nil && (known == nil || !known.preAuth):
 		return nil, wire.ErrNoAuth
 	case known == nil:
 		return nil, unknownCommand(a)
 	case known.arity >= 0 && len(a) != known.arity, len(a) < -known.arity:
 		return nil, redisError("ERR wrong number of arguments for '" + strings.ToLower(known.name) + "' command")
+	case !known.preAuth && !known.needs(a).of(c.who.role):
+		c.srv.counts.denied.Add(1)
+		return nil, fmt.Errorf("%w: user %s has no right to run this '%s'", wire.ErrNoPerm, c.who.name, strings.ToLower(known.name))
 	}
 	return known, nil
+}
+
+// recheck looks whether the file of users still has the user of this connection.
+func (c *conn) recheck() {
+	if now := c.srv.access.users.Load(); c.who != nil && c.users != now {
+		c.users = now
+		if c.who = c.srv.access.still(c.who); c.who == nil {
+			c.forget()
+		}
+	}
+}
+
+// forget makes the connection that of whoever it was before AUTH.
+func (c *conn) forget() {
+	c.who = c.guard.who
+	if c.srv.access.open {
+		c.who = anybody
+	}
+	c.guard.trusted = c.who != nil
 }
 
 // wrote remembers a write, for the reads behind it. What was refused at once changes nothing for them.

@@ -40,3 +40,27 @@ func TestDocs_TellOfEveryCommand(t *testing.T) {
 		t.Errorf("docs/resp.md says\n%q\nthe table says\n%q", told, known)
 	}
 }
+
+// TestDocs_TellOfEveryRight looks that every command takes a right, and that docs/resp.md says which.
+func TestDocs_TellOfEveryRight(t *testing.T) {
+	text, err := os.ReadFile("../docs/resp.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z.]+)` \\| (any|read|write|all) \\|").FindAllStringSubmatch(string(text), -1) {
+		told[row[1]] = row[2]
+	}
+	for _, c := range sequencer.CommandTable() {
+		if c.Right == "" {
+			t.Errorf("%s takes no right, so nobody may run it", c.Name)
+		}
+		if told[c.Name] != c.Right {
+			t.Errorf("%s takes %q, docs/resp.md says %q", c.Name, c.Right, told[c.Name])
+		}
+		delete(told, c.Name)
+	}
+	for name := range told {
+		t.Errorf("docs/resp.md gives a right to %s, which is no command", name)
+	}
+}

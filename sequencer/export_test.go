@@ -21,20 +21,24 @@ func (n *Node) Panics() int64 { return n.server.counts.panics.Load() }
 type CommandEntry struct {
 	Name       string
 	Arity, Key int
+	Right      string // "" for none
 }
 
 // CommandTable lists all commands.
 func CommandTable() (entries []CommandEntry) {
 	for _, known := range table {
-		entries = append(entries, CommandEntry{known.name, known.arity, known.key})
+		entries = append(entries, CommandEntry{known.name, known.arity, known.key, rightNames[known.right]})
 	}
 	return entries
 }
 
+// rightNames are those of docs/resp.md.
+var rightNames = map[right]string{rightAny: "any", rightRead: "read", rightWrite: "write", rightAll: "all"}
+
 // AddCommand puts a command into the table that does what run does, on the connection's reader or on a goroutine for a
 // read. It gives what takes the command out again. No connection may be open meanwhile.
 func AddCommand(name string, onReader bool, run func()) (remove func()) {
-	byName[name] = &command{name: name, arity: -1, run: func(_ *conn, k *call, _ args) error {
+	byName[name] = &command{name: name, arity: -1, right: rightAny, run: func(_ *conn, k *call, _ args) error {
 		if onReader {
 			run()
 			return k.ok()

@@ -22,8 +22,10 @@ type guard struct {
 	closeOnce sync.Once
 	closeErr  error
 
-	trusted bool // after AUTH: the larger bounds hold
-	taken   bool // its owner answers errors in order; until then guard does
+	greet   func() error // called before anything is read, where it is set; an error ends the connection
+	who     *principal   // whose certificate the connection has; set by greet
+	trusted bool         // after AUTH: the larger bounds hold
+	taken   bool         // its owner answers errors in order; until then guard does
 	err     error
 
 	// buf[r:ok] are whole commands to hand on, buf[ok:w] what is not yet one. Of that, all before pos has been checked.
@@ -71,6 +73,9 @@ func (g *guard) Close() error {
 // Read hands on whole commands: one at a time before AUTH, so that those behind an AUTH are checked as it says. An error
 // comes after all that was before it: a protocolError, errForeign or the connection's own.
 func (g *guard) Read(p []byte) (int, error) {
+	if g.greet != nil {
+		g.err, g.greet = g.greet(), nil
+	}
 	for g.r == g.ok && g.err == nil {
 		g.err = g.check()
 		if g.r < g.ok || g.err != nil {

@@ -114,6 +114,9 @@ func infoStats(s *server, w *infoWriter) {
 	w.line("outcomes_unknown", counts.vague.Load())
 	w.line("protocol_errors", counts.hostile.Load())
 	w.line("auth_failures", counts.wrongPass.Load())
+	w.line("tls_strangers", counts.strangers.Load())
+	w.line("pushed_connections", counts.pushed.Load())
+	w.line("denied_commands", counts.denied.Load())
 	w.line("panics", counts.panics.Load())
 }
 

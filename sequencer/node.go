@@ -28,6 +28,7 @@ type Node struct {
 	cards    *cards
 	client   *wire.Client // to the groups led elsewhere
 	inFlight tokens       // of all groups together
+	access   *access
 	server   *server
 	mover    *mover
 
@@ -62,6 +63,9 @@ func Open(cfg Config) (*Node, error) {
 	n.set.Store(&replicaSet{})
 	n.cards = newCards(cfg.NodeID, cfg.CardEvery, n.log)
 	n.mover = newMover(n)
+	if n.cfg.AllowNode == nil {
+		n.cfg.AllowNode = n.knows
+	}
 	if err := n.open(); err != nil {
 		n.closeOnce.Do(func() { n.closeErr = n.shut() })
 		return nil, errors.Join(fmt.Errorf("open node %s: %w", cfg.NodeID, err), n.closeErr)
@@ -87,15 +91,19 @@ func (n *Node) open() (err error) {
 			return err
 		}
 	}
+	if n.access, err = openAccess(&n.cfg, n.log); err != nil {
+		return err
+	}
 	ln, err := net.Listen("tcp", n.cfg.RESPAddr)
 	if err != nil {
 		return fmt.Errorf("listen for RESP: %w", err)
 	}
 	n.respAddr = ln.Addr().String()
-	if n.mux, err = raftfsm.ListenMux(n.cfg.RaftAddr, n.selfCard, n.log); err != nil {
+	if n.mux, err = raftfsm.ListenSecureMux(n.cfg.RaftAddr, n.raftIdentity(), n.selfCard, n.log); err != nil {
 		return errors.Join(fmt.Errorf("listen for raft: %w", err), ln.Close())
 	}
-	n.client = wire.NewClient(wire.ClientConfig{Seeds: []string{n.respAddr}, Password: n.cfg.Password, Logger: n.log})
+	n.cards.fetch = n.mux.FetchCard
+	n.client = wire.NewClient(n.cfg.client(n.respAddr, n.log))
 	if part {
 		if err := n.comeBack(); err != nil {
 			return errors.Join(err, ln.Close())
@@ -136,7 +144,7 @@ func (n *Node) sized(groups int) {
 func (n *Node) start(ln net.Listener, part bool) {
 	n.cards.follow(n.cfg.Bootstrap)
 	n.server = newServer(n, ln)
-	runs := []func(){n.followMap, n.mover.run}
+	runs := []func(){n.followMap, n.mover.run, n.followUsers}
 	if !part {
 		runs = append(runs, n.enter)
 	}

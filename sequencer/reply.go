@@ -103,6 +103,7 @@ var typed = []struct {
 	{wire.ErrTooLarge, "a limit is exceeded"},
 	{wire.ErrTrimmed, "the feed no longer holds that offset"},
 	{wire.ErrNoAuth, "Authentication required."},
+	{wire.ErrNoPerm, "this user may not do that"},
 	{wire.ErrBusy, "a queue is full, retry later"},
 	{wire.ErrTryAgain, "leadership is on the move, retry soon"},
 	{wire.ErrClusterDown, "no leader is known, retry later"},

@@ -2,6 +2,7 @@ package sequencer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/tidwall/redcon"
+
+	"github.com/quorate/quorate/trust"
 )
 
 // server is the RESP server of a node. redcon accepts connections and reads their first command; from then on each runs
@@ -22,13 +25,16 @@ type server struct {
 	log    *slog.Logger
 	ln     net.Listener
 	start  time.Time
+	access *access
+	tls    *tls.Config // nil without certificates
 
 	lastID  atomic.Int64 // of connections
 	waiting tokens       // reads of the feed that wait
 	counts  serverCounts
 
 	mu      sync.Mutex
-	guards  map[*guard]*conn // all connections; nil until the first command
+	guards  map[*guard]*conn    // all connections; nil until the first command
+	pending map[*guard]struct{} // of these, that have not proved who they are
 	closing bool
 	ended   sync.WaitGroup // connections that redcon runs
 }
@@ -40,21 +46,28 @@ type serverCounts struct {
 	appends, reads     atomic.Int64 // done
 	busy, moved, vague atomic.Int64 // answers BUSY, MOVED and UNKNOWN
 	hostile, wrongPass atomic.Int64
+	strangers, pushed  atomic.Int64 // handshakes that failed; connections closed for others before they proved who they are
+	denied             atomic.Int64 // answers NOPERM
 	panics             atomic.Int64
 }
 
 const (
 	authWait    = time.Minute      // for a connection to prove who it is, where a password is wanted
+	greetWait   = 5 * time.Second  // for the handshake of TLS
 	closeWait   = time.Second      // for the commands under way when the server is closed
 	acceptPause = time.Millisecond // after a failed accept; doubles
 	acceptMax   = time.Second
 )
 
 func newServer(n *Node, ln net.Listener) *server {
-	return &server{
-		node: n, limits: &n.cfg.Limits, log: n.log, ln: ln, start: time.Now(),
-		waiting: make(tokens, n.cfg.Limits.BlockedReads), guards: map[*guard]*conn{},
+	s := &server{
+		node: n, limits: &n.cfg.Limits, log: n.log, ln: ln, start: time.Now(), access: n.access,
+		waiting: make(tokens, n.cfg.Limits.BlockedReads), guards: map[*guard]*conn{}, pending: map[*guard]struct{}{},
 	}
+	if n.cfg.Keys != nil {
+		s.tls = n.cfg.Keys.Server("", n.takes)
+	}
+	return s
 }
 
 // serve accepts connections until close.
@@ -125,9 +138,12 @@ func (s *server) handle(redis redcon.Conn, first redcon.Command) {
 	g := redis.NetConn().(*guard)
 	c := &conn{
 		srv: s, node: s.node, id: s.lastID.Add(1), guard: g,
-		log:    s.log.With("client", redis.RemoteAddr()),
-		redis:  redis.Detach(),
-		authed: s.node.cfg.Password == "", answers: newAnswers(s.limits),
+		log:   s.log.With("client", redis.RemoteAddr()),
+		redis: redis.Detach(),
+		who:   g.who, users: s.access.users.Load(), answers: newAnswers(s.limits),
+	}
+	if s.access.open {
+		c.who = anybody
 	}
 	g.taken = true
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -172,42 +188,98 @@ func (d *door) Accept() (net.Conn, error) {
 
 // admit gives a connection its guard, or refuses it.
 func (s *server) admit(conn net.Conn) *guard {
+	plain := conn
 	g := newGuard(conn, s.limits, nil)
+	if s.tls != nil {
+		secured := trust.Accept(conn, s.tls)
+		g.Conn, g.greet = secured, func() error { return s.greet(g, secured) }
+	}
 	g.closed = func() {
 		s.mu.Lock()
 		delete(s.guards, g)
+		delete(s.pending, g)
 		s.mu.Unlock()
 	}
 	if closing, room := s.enter(g); closing || !room {
 		s.counts.rejected.Add(1)
-		refuse(conn, closing)
+		refuse(plain, closing || s.tls != nil)
 		return nil
 	}
 	s.counts.accepted.Add(1)
-	if s.node.cfg.Password == "" {
-		g.trust()
+	if s.access.open {
+		s.trust(g)
 	} else if err := conn.SetReadDeadline(time.Now().Add(authWait)); err != nil {
 		s.log.Debug("set the deadline for AUTH", "err", err)
 	}
 	return g
 }
 
-// enter counts a connection in where there is room for it.
+// greet shakes hands, before the first byte of a command is read: the certificate says who is there.
+func (s *server) greet(g *guard, conn *trust.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(greetWait)); err != nil {
+		return err
+	}
+	if err := conn.Handshake(); err != nil {
+		s.counts.strangers.Add(1)
+		s.log.Debug("a stranger at the RESP port", "client", conn.RemoteAddr(), "err", err)
+		return err
+	}
+	name, err := conn.Peer()
+	if err != nil {
+		return err
+	}
+	g.who = certified(name)
+	s.trust(g)
+	return conn.SetDeadline(time.Time{})
+}
+
+// trust says that a connection has proved who it is.
+func (s *server) trust(g *guard) {
+	g.trust()
+	s.mu.Lock()
+	delete(s.pending, g)
+	s.mu.Unlock()
+}
+
+// pendingShare is the part of all connections that need not have proved who they are.
+const pendingShare = 4
+
+// enter counts a connection in where there is room for it. Of those that have not proved who they are one, whichever, goes
+// where they are too many: those who come and say nothing do not keep others out.
 func (s *server) enter(g *guard) (closing, room bool) {
+	var pushed *guard
+	defer func() {
+		if pushed != nil {
+			s.counts.pushed.Add(1)
+			if err := pushed.Close(); err != nil {
+				s.log.Debug("close a connection", "err", err)
+			}
+		}
+	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || len(s.guards) >= s.limits.Connections {
+	full := len(s.guards) >= s.limits.Connections
+	if full || len(s.pending) >= max(1, s.limits.Connections/pendingShare) {
+		for old := range s.pending {
+			pushed = old
+			delete(s.pending, old)
+			delete(s.guards, old)
+			full = false
+			break
+		}
+	}
+	if s.closing || full {
 		return s.closing, false
 	}
-	s.guards[g] = nil
+	s.guards[g], s.pending[g] = nil, struct{}{}
 	s.ended.Add(1)
 	return false, true
 }
 
 // refuse closes a connection that there is no room for, and says so.
-func refuse(conn net.Conn, closing bool) {
+func refuse(conn net.Conn, silent bool) {
 	defer conn.Close()
-	if !closing && conn.SetWriteDeadline(time.Now().Add(farewellWait)) == nil {
+	if !silent && conn.SetWriteDeadline(time.Now().Add(farewellWait)) == nil {
 		fmt.Fprint(conn, "-ERR max number of clients reached\r\n") // fits where nothing was written before
 	}
 }

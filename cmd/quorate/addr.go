@@ -34,8 +34,7 @@ func nthAddr(addr string, n int) (string, error) {
 	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }
 
-// checkLoopback says whether addr is an address of this machine alone: until nodes can speak TLS, no other is served. key
-// names it in the error.
+// checkLoopback says whether addr is an address of this machine alone. key names it in the error.
 func checkLoopback(key, addr string) error {
 	host, _, err := splitAddr(addr)
 	if err != nil {
@@ -43,6 +42,22 @@ func checkLoopback(key, addr string) error {
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return usagef("%s must be a loopback address such as 127.0.0.1, not %q: without TLS nothing else is served", key, addr)
+	}
+	return nil
+}
+
+// checkNodeAddr says whether a port of a sequencer node may be at addr: anywhere with certificates, else on loopback. It is
+// the address that others are told, so it is one of a machine and not of all its interfaces.
+func checkNodeAddr(key, addr string, secured bool) error {
+	if !secured {
+		return checkLoopback(key, addr)
+	}
+	host, _, err := splitAddr(addr)
+	if err != nil {
+		return usagef("%s: %w", key, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return usagef("%s must be an address that other machines reach this one at, not %q", key, addr)
 	}
 	return nil
 }

@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"github.com/quorate/quorate/trust"
+)
 
 // Config is everything that flags, environment and file can say, for all commands. A field's koanf tag is its key: the
 // key sequencer.node-id is the flag --node-id of `quorate sequencer`, node-id under sequencer in the file, and
@@ -13,6 +17,8 @@ type Config struct {
 	Token     TokenConfig     `koanf:"token"`
 	Raft      RaftConfig      `koanf:"raft"`
 	Chat      ChatConfig      `koanf:"chat"`
+	Cert      CertConfig      `koanf:"cert"`
+	User      UserConfig      `koanf:"user"`
 }
 
 // LogConfig is how every command logs. Logs go to standard error.
@@ -46,7 +52,11 @@ type SequencerConfig struct {
 	Bootstrap    []string `koanf:"bootstrap" doc:"first nodes as n1=RAFT_ADDR,n2=RAFT_ADDR,…; the same list on each of them"`
 	Join         string   `koanf:"join" doc:"RESP address of any node of the cluster to become part of, in place of --bootstrap"`
 	JoinToken    string   `koanf:"join-token" doc:"what quorate cluster token printed; best given in the environment"`
-	PasswordFile string   `koanf:"password-file" doc:"file with the password that RESP clients must give with AUTH"`
+	PasswordFile string   `koanf:"password-file" doc:"file with the password of the user default, an operator, for AUTH"`
+	Users        string   `koanf:"users" doc:"file with the users for AUTH; see quorate user"`
+	TLSCA        string   `koanf:"tls-ca" doc:"file with the certificates (PEM) that sign those of the cluster"`
+	TLSCert      string   `koanf:"tls-cert" doc:"file with this node's certificate (PEM)"`
+	TLSKey       string   `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
 }
 
 // DeliveryConfig is one delivery node.
@@ -58,7 +68,11 @@ type DeliveryConfig struct {
 	Roles         []string `koanf:"roles" doc:"what this node does: edge,hub (both, always, in this version)"`
 	NoAuth        bool     `koanf:"no-auth" doc:"accept 'Authorization: Bearer user:NAME' in place of a token; on loopback only"`
 	JWTSecretFile string   `koanf:"jwt-secret-file" doc:"file with the HS256 secret that tokens are signed with"`
-	PasswordFile  string   `koanf:"password-file" doc:"file with the password for the sequencers' AUTH"`
+	Username      string   `koanf:"username" doc:"user for the sequencers' AUTH"`
+	PasswordFile  string   `koanf:"password-file" doc:"file with that user's password; without it there is no AUTH"`
+	TLSCA         string   `koanf:"tls-ca" doc:"file with the certificates (PEM) that sign those of the cluster"`
+	TLSCert       string   `koanf:"tls-cert" doc:"file with this edge's certificate (PEM)"`
+	TLSKey        string   `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
 }
 
 // TokenConfig is a development token.
@@ -71,7 +85,11 @@ type TokenConfig struct {
 // RaftConfig is where the raft commands ask.
 type RaftConfig struct {
 	RESPAddr     string `koanf:"resp-addr" doc:"RESP address of any sequencer node"`
-	PasswordFile string `koanf:"password-file" doc:"file with the password for AUTH"`
+	Username     string `koanf:"username" doc:"user for AUTH"`
+	PasswordFile string `koanf:"password-file" doc:"file with that user's password; without it there is no AUTH"`
+	TLSCA        string `koanf:"tls-ca" doc:"file with the certificates (PEM) that sign those of the cluster"`
+	TLSCert      string `koanf:"tls-cert" doc:"file with this client's certificate (PEM)"`
+	TLSKey       string `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
 }
 
 // ChatConfig is who the chat commands are, and where they talk to.
@@ -80,6 +98,21 @@ type ChatConfig struct {
 	Token      string `koanf:"token" doc:"token to show; where empty, one is made for --user with --secret-file"`
 	User       string `koanf:"user" doc:"user to be, where no token is given"`
 	SecretFile string `koanf:"secret-file" doc:"file with the HS256 secret"`
+}
+
+// CertConfig is a development authority and what it signs.
+type CertConfig struct {
+	Dir      string        `koanf:"dir" doc:"directory of the authority, and of what it signs"`
+	Cluster  string        `koanf:"cluster" doc:"name of the cluster, in every certificate; fixed when the authority is made"`
+	Hosts    []string      `koanf:"hosts" doc:"addresses and host names of a node, for clients that look at them"`
+	ValidFor time.Duration `koanf:"valid-for" doc:"how long a certificate is good for (default 10 years for an authority, 1 year for others)"`
+}
+
+// UserConfig is a file of users.
+type UserConfig struct {
+	File        string `koanf:"file" doc:"file of users"`
+	Role        string `koanf:"role" doc:"what the user may do: operator, edge or reader"`
+	PasswordOut string `koanf:"password-out" doc:"file to write the password to, in place of printing it"`
 }
 
 // devData is where `quorate dev` keeps its data unless told otherwise: under the directory it was started in, so that two
@@ -99,9 +132,12 @@ func defaultConfig() Config {
 		},
 		Delivery: DeliveryConfig{
 			Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9091", Region: "local", Roles: []string{"edge", "hub"},
+			Username: trust.DefaultUser,
 		},
 		Token: TokenConfig{TTL: time.Hour, SecretFile: devData + "/" + secretFile},
-		Raft:  RaftConfig{RESPAddr: "127.0.0.1:7379"},
+		Raft:  RaftConfig{RESPAddr: "127.0.0.1:7379", Username: trust.DefaultUser},
+		Cert:  CertConfig{Dir: "quorate-certs", Cluster: "quorate"},
+		User:  UserConfig{File: "users.yaml", Role: string(trust.Edge)},
 		Chat:  ChatConfig{URL: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile},
 	}
 }

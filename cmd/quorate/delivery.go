@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/delivery"
+	"github.com/quorate/quorate/trust"
 )
 
 func (a *app) deliveryCommand() *cobra.Command {
@@ -33,7 +34,7 @@ func (c *DeliveryConfig) check() error {
 		return usagef("--sequencers is missing: name the RESP address of at least one sequencer node")
 	}
 	for _, addr := range c.Sequencers {
-		if err := checkLoopback("--sequencers", addr); err != nil {
+		if err := checkNodeAddr("--sequencers", addr, c.TLSCert != ""); err != nil {
 			return err
 		}
 	}
@@ -123,9 +124,13 @@ func (c *DeliveryConfig) edgeConfig(logger *slog.Logger) (delivery.Config, error
 		if err != nil {
 			return config, err
 		}
-		config.Password = string(password)
+		config.Username, config.Password = c.Username, string(password)
 	}
-	return config, nil
+	keys, err := openKeys(trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey}, logger)
+	if keys != nil {
+		config.Dial = keys.Dial
+	}
+	return config, err
 }
 
 // checkRoles wants edge and hub: the two are one part until hubs share the groups of a region between them.

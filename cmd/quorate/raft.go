@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/trust"
 )
 
 const (
@@ -227,7 +228,14 @@ func (a *app) raftClient() (*wire.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		config.Password = string(password)
+		config.Username, config.Password = c.Username, string(password)
+	}
+	keys, err := openKeys(trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey}, config.Logger)
+	if err != nil {
+		return nil, err
+	}
+	if keys != nil {
+		config.Dial = keys.Dial
 	}
 	return wire.NewClient(config), nil
 }

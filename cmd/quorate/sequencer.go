@@ -11,6 +11,7 @@ import (
 
 	"github.com/quorate/quorate/sequencer"
 	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/trust"
 )
 
 func (a *app) sequencerCommand() *cobra.Command {
@@ -82,7 +83,9 @@ func (c *SequencerConfig) nodeConfig(logger *slog.Logger) (sequencer.Config, err
 		}
 		config.Password = string(password)
 	}
-	return config, nil
+	config.UsersFile = c.Users
+	config.Keys, err = openKeys(trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey}, logger)
+	return config, err
 }
 
 // check tells whether a node could start like this, as far as that needs no network and no disk.
@@ -103,8 +106,8 @@ func (c *SequencerConfig) check() error {
 		return usagef("--join and --bootstrap exclude each other: a node joins a cluster or is one of the first of a new one")
 	}
 	if c.Join != "" {
-		if _, _, err := splitAddr(c.Join); err != nil {
-			return usagef("--join: %w", err)
+		if err := checkNodeAddr("--join", c.Join, c.TLSCert != ""); err != nil {
+			return err
 		}
 	}
 	for _, text := range []string{c.Region, c.Zone} {
@@ -115,7 +118,7 @@ func (c *SequencerConfig) check() error {
 		}
 	}
 	for key, addr := range map[string]string{"--raft-addr": c.RaftAddr, "--resp-addr": c.RESPAddr} {
-		if err := checkLoopback(key, addr); err != nil {
+		if err := checkNodeAddr(key, addr, c.TLSCert != ""); err != nil {
 			return err
 		}
 	}
@@ -144,7 +147,7 @@ func (c *SequencerConfig) peers() ([]sequencer.Peer, error) {
 		if err := wire.CheckID("node in --bootstrap", id); err != nil {
 			return nil, usagef("%s", detail(err))
 		}
-		if err := checkLoopback("address of "+id+" in --bootstrap", addr); err != nil {
+		if err := checkNodeAddr("address of "+id+" in --bootstrap", addr, c.TLSCert != ""); err != nil {
 			return nil, err
 		}
 		if seen[id] || seen[addr] {

@@ -125,7 +125,7 @@ func TestCheckName(t *testing.T) {
 func TestErrorOf(t *testing.T) {
 	for _, sentinel := range []error{
 		wire.ErrBadRequest, wire.ErrNotMember, wire.ErrNoChat, wire.ErrConflict, wire.ErrTooLarge, wire.ErrTrimmed,
-		wire.ErrNoAuth, wire.ErrBusy, wire.ErrTryAgain, wire.ErrClusterDown, wire.ErrUnknown,
+		wire.ErrNoAuth, wire.ErrNoPerm, wire.ErrBusy, wire.ErrTryAgain, wire.ErrClusterDown, wire.ErrUnknown,
 	} {
 		word := sentinel.Error()
 		for text, want := range map[string]string{word: word, word + " said": word + ": said", word + ": said": word + ": said"} {

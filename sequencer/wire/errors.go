@@ -15,6 +15,7 @@ var (
 	ErrTooLarge    = errors.New("TOOLARGE")    // definite; over a limit
 	ErrTrimmed     = errors.New("TRIMMED")     // definite; the feed no longer holds that offset
 	ErrNoAuth      = errors.New("NOAUTH")      // definite; AUTH first
+	ErrNoPerm      = errors.New("NOPERM")      // definite; the user may not do that
 	ErrBusy        = errors.New("BUSY")        // definite; a queue is full, retry later
 	ErrTryAgain    = errors.New("TRYAGAIN")    // definite; leadership is on the move, retry soon
 	ErrClusterDown = errors.New("CLUSTERDOWN") // definite; no leader is known, retry later
@@ -23,7 +24,7 @@ var (
 
 // sentinels in the order in which ErrorOf looks for them.
 var sentinels = []error{
-	ErrBadRequest, ErrNotMember, ErrNoChat, ErrConflict, ErrTooLarge, ErrTrimmed, ErrNoAuth, ErrBusy, ErrTryAgain,
+	ErrBadRequest, ErrNotMember, ErrNoChat, ErrConflict, ErrTooLarge, ErrTrimmed, ErrNoAuth, ErrNoPerm, ErrBusy, ErrTryAgain,
 	ErrClusterDown, ErrUnknown,
 }
 

@@ -20,7 +20,7 @@ func ErrorOf(text string) error {
 			return wrapWord(sentinel, rest)
 		}
 	}
-	if word == "WRONGPASS" || word == "NOPERM" {
+	if word == "WRONGPASS" {
 		return fmt.Errorf("%w: %s", ErrNoAuth, text)
 	}
 	return fmt.Errorf("%w: %s", ErrBadRequest, text)
