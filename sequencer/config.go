@@ -24,7 +24,7 @@ type Config struct {
 	Version  string // of the program, told to the other nodes
 
 	// Keys are the node's certificates; with them every connection between nodes and of clients is TLS with certificates at
-	// both ends. AllowNode is asked about the nodes that come; nil takes those of the cluster map.
+	// both ends. AllowNode is asked about the nodes that come; nil takes every node of the cluster's CA that was not given up.
 	Keys      *trust.Keys
 	AllowNode func(wire.NodeID) bool
 	Password  string // of the user default, an operator; all nodes have the same. "" is no such user

@@ -63,9 +63,6 @@ func Open(cfg Config) (*Node, error) {
 	n.set.Store(&replicaSet{})
 	n.cards = newCards(cfg.NodeID, cfg.CardEvery, n.log)
 	n.mover = newMover(n)
-	if n.cfg.AllowNode == nil {
-		n.cfg.AllowNode = n.knows
-	}
 	if err := n.open(); err != nil {
 		n.closeOnce.Do(func() { n.closeErr = n.shut() })
 		return nil, errors.Join(fmt.Errorf("open node %s: %w", cfg.NodeID, err), n.closeErr)

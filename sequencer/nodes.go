@@ -124,17 +124,6 @@ func (n *Node) noCard(node *wire.NodeInfo) raftfsm.Card {
 	}
 }
 
-// knows reports whether a node may connect as one of the cluster: any may as long as this node has no map to tell, and none
-// that was given up.
-func (n *Node) knows(id wire.NodeID) bool {
-	m := n.clusterMap()
-	if m == nil {
-		return true
-	}
-	node := m.Node(id)
-	return node != nil && node.State != wire.NodeLost
-}
-
 // onMap runs a change of the cluster map and waits for it; then the mover looks at once.
 func (n *Node) onMap(ctx context.Context, change func(m *wire.ClusterMap) error) (*wire.ClusterMap, error) {
 	m, err := n.changeMap(ctx, change)
