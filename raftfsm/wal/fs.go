@@ -3,7 +3,6 @@ package wal
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -98,5 +97,3 @@ func writeZeros(f io.WriterAt, from, size int64) error {
 	}
 	return nil
 }
-
-func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
