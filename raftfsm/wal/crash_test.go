@@ -227,16 +227,24 @@ func crashAt(t *testing.T, at int, what survivors) {
 			t.Fatalf("operation %d, crash %d, survivors %d: %v", at, crash, what, err)
 		}
 		fs = fs.crash(what, uint64(at))
-		l, err := Open("log", Options{FS: fs, SegmentBytes: minSegmentBytes, Inline: true})
-		if err != nil {
-			t.Fatalf("operation %d, crash %d, survivors %d: %v", at, crash, what, err)
-		}
-		s.log = l
-		if err := s.checkAll(); err != nil {
-			t.Fatalf("operation %d, crash %d, survivors %d: %v", at, crash, what, err)
-		}
-		must(t, l.Close())
+		s.mustRecover(t, fs, fmt.Sprintf("operation %d, crash %d, survivors %d", at, crash, what))
+		fs = fs.crash(nothing, 0) // what was there after the start must stay there
+		s.mustRecover(t, fs, fmt.Sprintf("operation %d, crash %d, survivors %d, and the power", at, crash, what))
 	}
+}
+
+// mustRecover opens the log and checks it.
+func (s *script) mustRecover(t *testing.T, fs FS, when string) {
+	t.Helper()
+	l, err := Open("log", Options{FS: fs, SegmentBytes: minSegmentBytes, Inline: true})
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	s.log = l
+	if err := s.checkAll(); err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	must(t, l.Close())
 }
 
 // TestCrash_WithoutSyncLoses checks the check: a disk that forgets what it said was synced must be noticed.

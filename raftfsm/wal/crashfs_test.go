@@ -109,7 +109,7 @@ type survivors int
 
 const (
 	nothing  survivors = iota // only what was synced
-	allOfIt                   // everything: the process died, the machine did not
+	allOfIt                   // everything, in memory: the process died, the machine did not
 	someOfIt                  // any sectors of any write, and a part of the changes of names
 )
 
@@ -119,6 +119,10 @@ const sector = 512
 func (c *crashFS) crash(what survivors, seed uint64) *crashFS {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if what == allOfIt {
+		c.failAt = 0
+		return c
+	}
 	rng := rand.New(rand.NewPCG(seed, uint64(what)))
 	names := maps.Clone(c.durable)
 	keep := len(c.pending)
@@ -136,8 +140,8 @@ func (c *crashFS) crash(what survivors, seed uint64) *crashFS {
 		f := names[name]
 		disk := slices.Clone(f.disk)
 		for _, w := range f.pending {
-			if what != nothing {
-				disk = w.survive(disk, what, rng)
+			if what == someOfIt {
+				disk = w.survive(disk, rng)
 			}
 		}
 		after.names[name] = &crashFile{fs: after, seen: disk, disk: slices.Clone(disk)}
@@ -147,10 +151,10 @@ func (c *crashFS) crash(what survivors, seed uint64) *crashFS {
 }
 
 // survive puts what is left of a write on the disk.
-func (w pendingWrite) survive(disk []byte, what survivors, rng *rand.Rand) []byte {
+func (w pendingWrite) survive(disk []byte, rng *rand.Rand) []byte {
 	for from := int64(0); from < int64(len(w.data)); {
 		to := min((w.off+from)/sector*sector+sector-w.off, int64(len(w.data)))
-		if what == allOfIt || rng.IntN(3) > 0 {
+		if rng.IntN(3) > 0 {
 			disk = overwrite(disk, w.off+from, w.data[from:to])
 		}
 		from = to

@@ -93,6 +93,9 @@ func (l *Log) openSegment(number uint64) error {
 		return fmt.Errorf("read %s: %w", l.path(seg.name), err)
 	}
 	seg.header, err = decodeSegmentHeader(b)
+	if err == nil && seg.size < segmentHeaderSize {
+		err = errors.New("the file ends in the header")
+	}
 	if err == nil && seg.header.number != number {
 		err = fmt.Errorf("it is segment %d", seg.header.number)
 	}
