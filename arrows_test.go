@@ -31,7 +31,7 @@ var arrows = []arrow{
 	},
 	{
 		"sequencer",
-		[]string{"raftfsm", "sequencer/wire"},
+		[]string{"raftfsm", "raftfsm/wal", "sequencer/wire"},
 		[]string{"sequencer/sequencertest"},
 		"a sequencer is groups behind RESP; whoever delivers reads its feed, it knows none of them",
 	},

@@ -3,6 +3,8 @@ package raftfsm
 import (
 	"errors"
 	"testing"
+
+	"github.com/quorate/quorate/raftfsm/wal"
 )
 
 // bolts makes replicas with a log of their own.
@@ -46,10 +48,16 @@ func TestGroup_EitherLog(t *testing.T) {
 }
 
 func TestGroup_LogOfTheOtherKindIsRefused(t *testing.T) {
+	shared, err := wal.Open(t.TempDir(), wal.Options{SegmentBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shared.Close()
 	other := false
 	c := newTrio(t, func(node int, cfg *Config) {
-		if !other {
-			bolts(node, cfg)
+		bolts(node, cfg)
+		if other {
+			cfg.WAL = shared
 		}
 	})
 	c.append(1)

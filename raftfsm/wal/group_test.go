@@ -62,6 +62,9 @@ func TestLog_RemovedGroupIsGone(t *testing.T) {
 	must(t, g.StoreLogs(entries(1, 1, 20, 1, 10)))
 	must(t, mustGroup(t, l, 2).StoreLogs(entries(2, 1, 20, 1, 10)))
 	must(t, l.Remove(1))
+	if ids := l.Groups(); !slices.Equal(ids, []uint32{2}) {
+		t.Errorf("groups %d have entries", ids)
+	}
 	if err := g.StoreLog(entry(1, 21, 1, 10)); !errors.Is(err, ErrClosed) {
 		t.Errorf("a removed group took an entry: %v", err)
 	}

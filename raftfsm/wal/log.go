@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -133,6 +134,20 @@ func (l *Log) group(id uint32) *GroupLog {
 		l.groups[id] = g
 	}
 	return g
+}
+
+// Groups names the groups that have entries, in order.
+func (l *Log) Groups() []uint32 {
+	l.state.RLock()
+	defer l.state.RUnlock()
+	var ids []uint32
+	for id, g := range l.groups {
+		if !g.index.empty() {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // Remove deletes the log of a group, durably. Its GroupLog answers ErrClosed from then on; Group gives a new one.
