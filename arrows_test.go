@@ -31,7 +31,7 @@ var arrows = []arrow{
 	},
 	{
 		"sequencer",
-		[]string{"raftfsm", "sequencer/wire", "trust"},
+		[]string{"raftfsm", "raftfsm/wal", "sequencer/wire", "trust"},
 		[]string{"sequencer/sequencertest"},
 		"a sequencer is groups behind RESP; whoever delivers reads its feed, it knows none of them",
 	},
@@ -53,9 +53,13 @@ var arrows = []arrow{
 	},
 	{
 		"raftfsm",
-		[]string{"sequencer/wire", "trust"},
+		[]string{"sequencer/wire", "raftfsm/wal", "trust"},
 		nil,
 		"one group knows the words and the limits, and not who asks",
+	},
+	{
+		"raftfsm/wal", nil, nil,
+		"a log of bytes for many groups; it knows raft's entries and nothing of ours",
 	},
 	{
 		"delivery",
@@ -77,7 +81,7 @@ type fence struct {
 }
 
 var fences = []fence{
-	{"github.com/hashicorp/raft", []string{"raftfsm"}, "all of consensus is behind one package's contract"},
+	{"github.com/hashicorp/raft", []string{"raftfsm", "raftfsm/wal"}, "all of consensus is behind one package's contract"},
 	{"github.com/hashicorp/raft-boltdb", []string{"raftfsm"}, "the Raft log is the group's own"},
 	{"go.etcd.io/bbolt", []string{"raftfsm"}, "the Raft log is the group's own"},
 	{"github.com/cockroachdb/pebble", []string{"raftfsm"}, "the state store is the group's own"},

@@ -23,7 +23,8 @@ type Group struct {
 	cfg       Config
 	log       *slog.Logger
 	store     *Store
-	bolt      *raftboltdb.BoltStore
+	bolt      *raftboltdb.BoltStore // term and vote, and the log where it is not in cfg.WAL
+	entries   raft.LogStore         // the log
 	dog       *watchdog
 	transport *transport
 	raft      *raft.Raft
@@ -82,7 +83,7 @@ func (g *Group) open(mux *Mux) error {
 	if g.store, err = OpenStore(filepath.Join(g.cfg.Dir, "store"), g.cfg.Store); err != nil {
 		return err
 	}
-	if g.bolt, err = openLog(g.cfg.Dir); err != nil {
+	if err = g.openLog(); err != nil {
 		return err
 	}
 	snapshots, err := openSnapshots(filepath.Join(g.cfg.Dir, "snapshots"), func() { g.installs.Add(1) })
@@ -112,7 +113,7 @@ func (g *Group) reconcile(snapshots *snapshotStore) error {
 		}
 		applied, _ = g.store.Applied()
 	}
-	first, err := g.bolt.FirstIndex()
+	first, err := g.entries.FirstIndex()
 	if err != nil {
 		return fmt.Errorf("read the log: %w", err)
 	}
@@ -123,7 +124,7 @@ func (g *Group) reconcile(snapshots *snapshotStore) error {
 }
 
 func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
-	cached, err := raft.NewLogCache(logCacheEntries, g.bolt)
+	cached, err := raft.NewLogCache(logCacheEntries, g.entries)
 	if err != nil {
 		return err
 	}
@@ -223,7 +224,7 @@ func (g *Group) size() {
 
 // resize tells raft how many entries to keep behind its next snapshot.
 func (g *Group) resize() {
-	keep, err := trailing(g.bolt, g.cfg.TrailingBytes)
+	keep, err := trailing(g.entries, g.cfg.TrailingBytes)
 	if err == nil {
 		reload := g.raft.ReloadableConfig()
 		if reload.TrailingLogs == keep {

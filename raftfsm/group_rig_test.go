@@ -1,6 +1,7 @@
 package raftfsm
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorate/quorate/raftfsm/wal"
 	"github.com/quorate/quorate/sequencer/wire"
 	"github.com/quorate/quorate/trust"
 )
@@ -21,6 +23,7 @@ type trio struct {
 	peers  []Peer
 	muxes  []*Mux
 	groups []*Group
+	wals   []*wal.Log
 	adjust func(node int, cfg *Config)
 	who    []*Identity // per node; nil is without TLS
 	acked  int         // appends of user a to chat c
@@ -43,7 +46,7 @@ func newSecureTrio(t *testing.T, a authority, adjust func(node int, cfg *Config)
 }
 
 func newTrioOf(t *testing.T, who []*Identity, adjust func(node int, cfg *Config)) *trio {
-	c := &trio{t: t, dir: t.TempDir(), muxes: make([]*Mux, 3), groups: make([]*Group, 3), adjust: adjust, who: who}
+	c := &trio{t: t, dir: t.TempDir(), muxes: make([]*Mux, 3), groups: make([]*Group, 3), wals: make([]*wal.Log, 3), adjust: adjust, who: who}
 	for i := range 3 {
 		c.peers = append(c.peers, Peer{ID: wire.NodeID(fmt.Sprintf("n%d", i+1)), Generation: 1, RaftAddr: loopback(t)})
 	}
@@ -92,13 +95,18 @@ func (c *trio) tryStart(i int) error {
 		Node: c.peers[i].ID, Dir: c.nodeDir(i), Bootstrap: c.peers, Timing: quick, Logger: log,
 		Fatal: func(err error) { panic(fmt.Sprintf("%s: %v", c.peers[i].ID, err)) },
 	}
+	if os.Getenv("QUORATE_TEST_LOG_STORE") != "bolt" {
+		if c.wals[i], err = wal.Open(filepath.Join(c.dir, "wal-"+string(cfg.Node)), wal.Options{SegmentBytes: 1 << 20}); err != nil {
+			return errors.Join(err, mux.Close())
+		}
+		cfg.WAL = c.wals[i]
+	}
 	if c.adjust != nil {
 		c.adjust(i, &cfg)
 	}
 	g, err := Open(cfg, mux)
 	if err != nil {
-		mux.Close()
-		return err
+		return errors.Join(err, mux.Close(), c.closeWAL(i))
 	}
 	c.muxes[i], c.groups[i] = mux, g
 	return nil
@@ -114,7 +122,17 @@ func (c *trio) stop(i int) {
 	if err := c.muxes[i].Close(); err != nil {
 		c.t.Errorf("close %s: %v", c.peers[i].ID, err)
 	}
+	if err := c.closeWAL(i); err != nil {
+		c.t.Errorf("close %s: %v", c.peers[i].ID, err)
+	}
 	c.groups[i], c.muxes[i] = nil, nil
+}
+
+func (c *trio) closeWAL(i int) error {
+	if c.wals[i] == nil {
+		return nil
+	}
+	return c.wals[i].Close()
 }
 
 func (c *trio) wipe(i int) {

@@ -92,7 +92,7 @@ func cutLog(t *testing.T, g *Group) {
 	if err := g.raft.Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
-	if first, err := g.bolt.FirstIndex(); err != nil || first < 10 {
+	if first, err := g.entries.FirstIndex(); err != nil || first < 10 {
 		t.Fatalf("the log still begins at %d: %v", first, err)
 	}
 }

@@ -3,6 +3,7 @@ package raftfsm
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -14,9 +15,40 @@ import (
 // boltOpenWait is how long the log's file may be held by another process.
 const boltOpenWait = 2 * time.Second
 
-// openLog opens the log of a group, which holds term and vote too.
-func openLog(dir string) (*raftboltdb.BoltStore, error) {
-	path := filepath.Join(dir, "raft.db")
+// errOtherLog says that a replica's entries are in raft.db, and it was told that they are in the node's log.
+var errOtherLog = errors.New("the replica's log is of another kind")
+
+// openLog opens term, vote and the log of the group. A replica without a raft.db is new: what an earlier one left in the
+// node's log is deleted before the file is made, so that it is never taken for the new one's.
+func (g *Group) openLog() error {
+	path := filepath.Join(g.cfg.Dir, "raft.db")
+	id := uint32(g.cfg.Group)
+	if g.cfg.WAL != nil {
+		_, err := os.Stat(path)
+		if errors.Is(err, os.ErrNotExist) {
+			err = g.cfg.WAL.Remove(id)
+		}
+		if err != nil {
+			return fmt.Errorf("make a new log: %w", err)
+		}
+	}
+	var err error
+	if g.bolt, err = openBolt(path); err != nil {
+		return err
+	}
+	if g.cfg.WAL == nil {
+		g.entries = g.bolt
+		return nil
+	}
+	if last, err := g.bolt.LastIndex(); err != nil || last != 0 {
+		return errors.Join(err, fmt.Errorf("%w: %s holds its entries", errOtherLog, path))
+	}
+	g.entries, err = g.cfg.WAL.Group(id)
+	return err
+}
+
+// openBolt opens a file of term and vote, which may hold a log too.
+func openBolt(path string) (*raftboltdb.BoltStore, error) {
 	s, err := raftboltdb.New(raftboltdb.Options{
 		Path: path,
 		BoltOptions: &bbolt.Options{

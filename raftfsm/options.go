@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/quorate/quorate/raftfsm/wal"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -28,6 +29,10 @@ type Config struct {
 	Dir        string
 	Cluster    string // id of the cluster: connections between nodes of two clusters are refused
 	Bootstrap  []Peer // the first voters, the same list on each of them; looked at only while Dir is empty
+
+	// WAL is the node's log, which all its groups share; it stays open until after Close. Without one the group has a log
+	// of its own. A replica that was made with one kind does not open with the other.
+	WAL *wal.Log
 
 	Timing          Timing
 	SnapshotEntries uint64        // entries between two snapshots; default 16384

@@ -89,6 +89,12 @@ func (g guardedLog) DeleteRange(first, last uint64) error {
 	return g.dog.write("a cut of the log", func() error { return g.LogStore.DeleteRange(first, last) })
 }
 
+// IsMonotonic tells raft whether the log may have holes.
+func (g guardedLog) IsMonotonic() bool {
+	m, ok := g.LogStore.(raft.MonotonicLogStore)
+	return ok && m.IsMonotonic()
+}
+
 // guardedStable is a stable store behind a watchdog.
 type guardedStable struct {
 	raft.StableStore

@@ -44,6 +44,10 @@ type Config struct {
 	TrailingBytes   uint64        // bytes of log kept behind a snapshot; 0 takes raftfsm's default
 	WriteDeadline   time.Duration // for a write of a group's log; 0 takes raftfsm's default
 
+	// LogStore says where the groups keep their Raft logs: LogWAL, the default, or LogBolt. It is fixed when Dir is made.
+	LogStore     string
+	SegmentBytes int64 // of a segment of LogWAL; 0 takes wal's default
+
 	FeedRetention  time.Duration // how long an event can be read from the feed
 	DedupRetention time.Duration // how long a clientMessageId is remembered
 	ExpireEvery    time.Duration // how often a leader lets its group forget
@@ -56,6 +60,12 @@ type Config struct {
 	Fatal  func(error)        // told of a storage failure; the default logs it and ends the process
 	Clock  func() wire.Millis // the time that entries get; the default is the machine's
 }
+
+// The kinds of log.
+const (
+	LogWAL  = "wal"  // one write-ahead log for all groups of the node, in Dir/wal: groups share writes and syncs
+	LogBolt = "bolt" // a bbolt file for each group
+)
 
 // Limits are the bounds of a node. A zero field takes its default. What is over a bound gets the error named here.
 type Limits struct {
@@ -162,6 +172,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.Replicas, defaultReplicas)
 	orDefault(&c.FeedRetention, 48*time.Hour)
 	orDefault(&c.DedupRetention, 7*24*time.Hour)
+	orDefault(&c.LogStore, LogWAL)
 	orDefault(&c.ExpireEvery, time.Minute)
 	orDefault(&c.CardEvery, 2*time.Second)
 	orDefault(&c.DrainWait, 3*time.Second)
@@ -190,6 +201,9 @@ func (c Config) check() error {
 	}
 	if c.UsersFile != "" && c.Keys == nil && c.Password == "" {
 		return errors.New("sequencer: with users and without certificates there must be a password, for nodes among themselves")
+	}
+	if c.LogStore != LogWAL && c.LogStore != LogBolt {
+		return fmt.Errorf("sequencer: the log store must be %s or %s, not %q", LogWAL, LogBolt, c.LogStore)
 	}
 	if c.Groups < 1 || c.Groups > maxGroups {
 		return fmt.Errorf("sequencer: the number of groups must be 1 to %d, not %d", maxGroups, c.Groups)

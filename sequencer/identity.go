@@ -21,6 +21,7 @@ type identityFile struct {
 	Created     wire.Millis   `json:"created"`
 	ClusterID   string        `json:"clusterId"` // "" until the node is part of a cluster
 	Groups      int           `json:"groups"`    // of the cluster; 0 until it is known
+	LogStore    string        `json:"logStore"`  // Config.LogStore of the replicas
 	First       *firstCluster `json:"first,omitempty"`
 
 	// Made is the highest generation of each group's replicas that this node has ever begun to write. A replica is made

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/quorate/quorate/raftfsm"
+	"github.com/quorate/quorate/raftfsm/wal"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -23,6 +24,7 @@ type Node struct {
 	log      *slog.Logger
 	lock     *os.File
 	identity *identity
+	wal      *wal.Log // shared by the replicas; nil where each has its own
 	mux      *raftfsm.Mux
 	respAddr string
 	cards    *cards
@@ -82,6 +84,9 @@ func (n *Node) open() (err error) {
 	if n.identity, err = claimDir(n.cfg.Dir, n.cfg.NodeID, groups, n.cfg.Clock()); err != nil {
 		return err
 	}
+	if err = n.openLog(); err != nil {
+		return err
+	}
 	part := n.identity.get().ClusterID != ""
 	if !part {
 		if err := n.cfg.checkBootstrap(); err != nil {
@@ -118,6 +123,9 @@ func (n *Node) comeBack() error {
 	f := n.identity.get()
 	n.sized(f.Groups)
 	if err := n.reopen(); err != nil {
+		return err
+	}
+	if err := n.sweepLog(); err != nil {
 		return err
 	}
 	if f.First != nil && !f.First.Made {
@@ -271,6 +279,9 @@ func (n *Node) shut() error {
 		errs = append(errs, n.mux.Close())
 	}
 	n.done.Wait()
+	if n.wal != nil {
+		errs = append(errs, n.wal.Close())
+	}
 	if n.lock != nil {
 		errs = append(errs, n.lock.Close())
 	}

@@ -165,7 +165,7 @@ func (n *Node) dropReplica(h *host) error {
 	if err := os.Rename(dir, dir+goneSuffix); err != nil {
 		return fmt.Errorf("set the files of group %d aside: %w", h.id, err)
 	}
-	return errors.Join(err, os.RemoveAll(dir+goneSuffix))
+	return errors.Join(err, n.dropLog(h.id), os.RemoveAll(dir+goneSuffix))
 }
 
 // goneSuffix marks files that a crash kept from being deleted.

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/quorate/quorate/sequencer"
 	"github.com/quorate/quorate/trust"
 )
 
@@ -49,6 +50,7 @@ type SequencerConfig struct {
 	Zone         string   `koanf:"zone" doc:"name of what fails as one; a group's replicas are kept in different zones"`
 	Groups       int      `koanf:"groups" doc:"number of Raft groups; fixed when the cluster is made"`
 	Replicas     int      `koanf:"replicas" doc:"voters of each group in a new cluster: 1, 3 or 5"`
+	LogStore     string   `koanf:"log-store" doc:"where Raft logs are kept: wal (one for all groups) or bolt (a file each); fixed when the data is made"`
 	Bootstrap    []string `koanf:"bootstrap" doc:"first nodes as n1=RAFT_ADDR,n2=RAFT_ADDR,…; the same list on each of them"`
 	Join         string   `koanf:"join" doc:"RESP address of any node of the cluster to become part of, in place of --bootstrap"`
 	JoinToken    string   `koanf:"join-token" doc:"what quorate cluster token printed; best given in the environment"`
@@ -128,7 +130,7 @@ func defaultConfig() Config {
 		},
 		Sequencer: SequencerConfig{
 			RaftAddr: "127.0.0.1:7300", RESPAddr: "127.0.0.1:7379", OpsAddr: "127.0.0.1:9090", Region: "local", Groups: 8,
-			Replicas: 3,
+			Replicas: 3, LogStore: sequencer.LogWAL,
 		},
 		Delivery: DeliveryConfig{
 			Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9091", Region: "local", Roles: []string{"edge", "hub"},

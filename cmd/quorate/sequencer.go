@@ -74,7 +74,7 @@ func (c *SequencerConfig) nodeConfig(logger *slog.Logger) (sequencer.Config, err
 	config := sequencer.Config{
 		NodeID: wire.NodeID(c.NodeID), Dir: c.Data, RaftAddr: c.RaftAddr, RESPAddr: c.RESPAddr, OpsAddr: c.OpsAddr,
 		Region: c.Region, Zone: c.Zone, Version: buildVersion(), Groups: c.Groups, Replicas: c.Replicas, Bootstrap: peers,
-		Join: c.Join, JoinToken: c.JoinToken, Logger: logger,
+		Join: c.Join, JoinToken: c.JoinToken, LogStore: c.LogStore, Logger: logger,
 	}
 	if c.PasswordFile != "" {
 		password, err := readSecret(c.PasswordFile)
@@ -101,6 +101,9 @@ func (c *SequencerConfig) check() error {
 	}
 	if c.Replicas != 1 && c.Replicas != 3 && c.Replicas != 5 {
 		return usagef("--replicas must be 1, 3 or 5, not %d", c.Replicas)
+	}
+	if c.LogStore != sequencer.LogWAL && c.LogStore != sequencer.LogBolt {
+		return usagef("--log-store must be %s or %s, not %q", sequencer.LogWAL, sequencer.LogBolt, c.LogStore)
 	}
 	if c.Join != "" && len(c.Bootstrap) > 0 {
 		return usagef("--join and --bootstrap exclude each other: a node joins a cluster or is one of the first of a new one")

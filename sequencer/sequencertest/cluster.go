@@ -43,6 +43,7 @@ func Start(t testing.TB, nodes, groups int, options ...Option) *Cluster {
 		peers = append(peers, raftfsm.Peer{ID: id, RaftAddr: raftAddr})
 		c.configs = append(c.configs, sequencer.Config{
 			NodeID: id, Dir: filepath.Join(dir, string(id)), RaftAddr: raftAddr, RESPAddr: respAddr, Groups: groups,
+			LogStore: os.Getenv("QUORATE_TEST_LOG_STORE"), SegmentBytes: 4 << 20,
 			Logger: logger(t), Fatal: func(err error) { t.Errorf("%s: storage failure: %v", id, err) },
 		})
 	}
