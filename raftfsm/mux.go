@@ -41,6 +41,7 @@ var errMuxClosed = errors.New("raft port closed")
 type Mux struct {
 	ln     net.Listener
 	secure *secure // nil for a port without TLS
+	dial   func(ctx context.Context, hostPort string, node wire.NodeID) (net.Conn, error)
 	card   func() Card
 	log    *slog.Logger
 	counts muxCounts
@@ -63,13 +64,19 @@ func listenMux(addr string, with *secure, card func() Card, log *slog.Logger) (*
 	if err != nil {
 		return nil, fmt.Errorf("open the raft port: %w", err)
 	}
+	return muxOver(ln, with, card, log), nil
+}
+
+// muxOver serves a port that is open.
+func muxOver(ln net.Listener, with *secure, card func() Card, log *slog.Logger) *Mux {
 	m := &Mux{
 		ln: ln, secure: with, card: card, log: log, groups: map[wire.GroupID]*layer{},
 		conns: map[net.Conn]struct{}{}, pending: map[net.Conn]struct{}{},
 	}
+	m.dial = m.secure.dial
 	m.done.Add(1)
 	go m.accept()
-	return m, nil
+	return m
 }
 
 // Addr is the host:port that is listened on.
@@ -319,7 +326,7 @@ func (l *layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, 
 	node, _, _ := strings.Cut(replica, "/")
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	c, err := l.mux.secure.dial(ctx, hostPort, wire.NodeID(node))
+	c, err := l.mux.dial(ctx, hostPort, wire.NodeID(node))
 	if err != nil {
 		return nil, err
 	}

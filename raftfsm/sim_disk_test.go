@@ -1,0 +1,133 @@
+package raftfsm
+
+import (
+	"io"
+	"io/fs"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/quorate/quorate/raftfsm/wal"
+)
+
+// simDisk is the file system under a node's log: in memory, and a power cut leaves only what was synced.
+type simDisk struct {
+	mu    sync.Mutex
+	files map[string]*simFile
+	names map[string]*simFile // as of the last SyncDir
+}
+
+func newSimDisk() *simDisk {
+	return &simDisk{files: map[string]*simFile{}, names: map[string]*simFile{}}
+}
+
+// powerCut gives the disk as it is when the power comes back. The old one goes on for those who still hold it.
+func (d *simDisk) powerCut() *simDisk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next := newSimDisk()
+	for name, f := range d.names {
+		kept := slices.Clone(f.synced)
+		next.files[name] = &simFile{disk: next, seen: kept, synced: slices.Clone(kept)}
+	}
+	next.names = maps.Clone(next.files)
+	return next
+}
+
+func (d *simDisk) Open(name string, create bool) (wal.File, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f := d.files[name]; f != nil && !create {
+		return f, nil
+	}
+	if !create {
+		return nil, fs.ErrNotExist
+	}
+	d.files[name] = &simFile{disk: d}
+	return d.files[name], nil
+}
+
+func (d *simDisk) Rename(from, to string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.files[to] = d.files[from]
+	delete(d.files, from)
+	return nil
+}
+
+func (d *simDisk) Remove(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.files, name)
+	return nil
+}
+
+func (d *simDisk) List() ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Keys(d.files)), nil
+}
+
+func (d *simDisk) SyncDir() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.names = maps.Clone(d.files)
+	return nil
+}
+
+// simFile is a file of a simDisk: what the process sees, and what is on the disk.
+type simFile struct {
+	disk         *simDisk
+	seen, synced []byte
+}
+
+func (f *simFile) ReadAt(b []byte, off int64) (int, error) {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	if off >= int64(len(f.seen)) {
+		return 0, io.EOF
+	}
+	n := copy(b, f.seen[off:])
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (f *simFile) WriteAt(b []byte, off int64) (int, error) {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	f.grow(off + int64(len(b)))
+	return copy(f.seen[off:], b), nil
+}
+
+func (f *simFile) grow(size int64) {
+	if more := size - int64(len(f.seen)); more > 0 {
+		f.seen = append(f.seen, make([]byte, more)...)
+	}
+}
+
+func (f *simFile) Allocate(size int64) error {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	f.grow(size)
+	return nil
+}
+
+func (f *simFile) Datasync() error {
+	// No virtual time passes here: who waits for a mutex that is held meanwhile would keep the clock from going on.
+	runtime.Gosched()
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	f.synced = slices.Clone(f.seen)
+	return nil
+}
+
+func (f *simFile) Size() (int64, error) {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	return int64(len(f.seen)), nil
+}
+
+func (f *simFile) Close() error { return nil }
