@@ -35,7 +35,7 @@ func TestSimulation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer os.RemoveAll(dir)
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
 			synctest.Test(t, func(t *testing.T) { newSim(t, seed, dir).run() })
 		})
 		if t.Failed() {
