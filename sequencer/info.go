@@ -117,6 +117,10 @@ func infoStats(s *server, w *infoWriter) {
 	w.line("tls_strangers", counts.strangers.Load())
 	w.line("pushed_connections", counts.pushed.Load())
 	w.line("denied_commands", counts.denied.Load())
+	raft := s.node.mux.Counts()
+	w.line("raft_strangers", raft.Stranger)
+	w.line("raft_pushed_connections", raft.Pushed)
+	w.line("raft_forged", raft.Forged)
 	w.line("panics", counts.panics.Load())
 }
 

@@ -331,3 +331,46 @@ func TestSecureCluster_AppendsSurviveALeader(t *testing.T) {
 		}
 	}
 }
+
+// TestSecureCluster_NamesOfOthers: who has the certificate of one node does not become another, and who was given up does
+// not come back.
+func TestSecureCluster_NamesOfOthers(t *testing.T) {
+	dev := newAuthority(t)
+	c := sequencertest.Start(t, 1, 1, func(i int, cfg *sequencer.Config) {
+		dev.secured(i, cfg)
+		cfg.Password = "secret"
+	})
+	n2 := dev.keys(trust.Node, "n2")
+	operator := dialAs(t, dev.keys(trust.Operator, "ops"), c.Addrs()[0])
+	token, _ := works(t, operator.do("CLUSTER", "TOKEN")).(string)
+	raft, resp := sequencertest.LoopbackAddrs(t)
+	as2 := dialAs(t, n2, c.Addrs()[0])
+	failsWith(t, as2.do("CLUSTER", "JOIN", "n3", "x", raft, resp, "TOKEN", token), "NOPERM")
+
+	if _, err := sequencer.Open(sequencer.Config{
+		NodeID: "n3", Dir: t.TempDir(), RaftAddr: raft, RESPAddr: resp, Join: c.Addrs()[0], JoinToken: token, Keys: n2,
+	}); err == nil {
+		t.Error("a node runs under the certificate of another")
+	}
+	works(t, as2.do("CLUSTER", "JOIN", "n2", "x", raft, resp, "TOKEN", token))
+	works(t, operator.do("CLUSTER", "REPLACE", "n2"))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		conn, err := n2.Dial(ctx, c.Addrs()[0])
+		if err != nil {
+			break
+		}
+		again := &raw{Conn: conn, t: t, r: bufio.NewReader(conn)}
+		_, _ = conn.Write([]byte(pipelined("PING")))
+		_, err = again.read()
+		conn.Close()
+		if err != nil {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal("a node that was given up is answered")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
