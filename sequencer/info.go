@@ -72,6 +72,10 @@ func infoServer(s *server, w *infoWriter) {
 	w.line("process_id", os.Getpid())
 	w.line("run_id", redisID(s.node.cfg.NodeID))
 	w.line("node_id", s.node.cfg.NodeID)
+	if keys := s.node.cfg.Keys; keys != nil {
+		w.line("tls_name", keys.Name())
+		w.line("tls_expires", keys.Expires().UTC().Format(time.RFC3339))
+	}
 	w.line("region", s.node.cfg.Region)
 	w.line("tcp_port", port)
 	w.line("uptime_in_seconds", int(uptime.Seconds()))

@@ -8,11 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/rueidis"
 
 	"github.com/quorate/quorate/sequencer"
 	"github.com/quorate/quorate/sequencer/sequencertest"
@@ -384,5 +387,62 @@ func TestSecureCluster_NamesOfOthers(t *testing.T) {
 			t.Fatal("a node that was given up is answered")
 		}
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// TestSecureCluster_ClientsOfRedis has redis-cli and rueidis, with the certificate of an edge, follow MOVED from any node.
+func TestSecureCluster_ClientsOfRedis(t *testing.T) {
+	dev := newAuthority(t)
+	c := sequencertest.Start(t, 3, 3, dev.secured)
+	issued, err := dev.Issue(trust.Edge, "e1", nil, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := trust.Open(issued.Files, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tlsFlags := []string{"-c", "--tls", "--cacert", issued.Files.CA, "--cert", issued.Files.Cert, "--key", issued.Files.Key}
+	for i, addr := range c.Addrs() {
+		for _, command := range []string{"CHAT.CREATE tea%d group ann", "CHAT.APPEND tea%d ann m1 hello"} {
+			out := redisCLI(t, addr, append(slices.Clone(tlsFlags), strings.Fields(fmt.Sprintf(command, i))...)...)
+			if strings.Contains(out, "MOVED") || !strings.Contains(out, "eq") {
+				t.Errorf("redis-cli %s prints %q", command, out)
+			}
+		}
+	}
+	if out := redisCLI(t, c.Addrs()[0], append(slices.Clone(tlsFlags), "RAFT", "TRANSFER", "0")...); !strings.Contains(out, "NOPERM") {
+		t.Errorf("an edge moves a leader: %s", out)
+	}
+	client, err := rueidis.NewClient(rueidis.ClientOption{
+		InitAddress: c.Addrs()[:1], DisableCache: true, TLSConfig: keys.Client("", trust.OnlyNodes),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for i := range c.Len() {
+		r := client.Do(ctx, client.B().Arbitrary("CHAT.RANGE").Keys(fmt.Sprint("tea", i)).Args("1", "10").Build().ToRetryable())
+		if text, err := r.AsMap(); err != nil || len(text) == 0 {
+			t.Errorf("rueidis reads %v, %v", text, err)
+		}
+	}
+}
+
+// TestSecureNode_HalfAHandshakeEnds: the time for a handshake is bounded, whatever comes of it.
+func TestSecureNode_HalfAHandshakeEnds(t *testing.T) {
+	t.Parallel() // it waits
+	dev := newAuthority(t)
+	n := openNode(t, func(cfg *sequencer.Config) { cfg.Keys = dev.keys(trust.Node, "n1") })
+	c := dial(t, n.RESPAddr())
+	c.send("\x16\x03\x01\x02\x00")
+	silent := dial(t, n.RESPAddr())
+	begun := time.Now()
+	c.ended()
+	silent.ended()
+	if took := time.Since(begun); took > 30*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }
