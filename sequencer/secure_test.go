@@ -405,7 +405,7 @@ func TestSecureCluster_ClientsOfRedis(t *testing.T) {
 	tlsFlags := []string{"-c", "--tls", "--cacert", issued.Files.CA, "--cert", issued.Files.Cert, "--key", issued.Files.Key}
 	for i, addr := range c.Addrs() {
 		for _, command := range []string{"CHAT.CREATE tea%d group ann", "CHAT.APPEND tea%d ann m1 hello"} {
-			out := redisCLI(t, addr, append(slices.Clone(tlsFlags), strings.Fields(fmt.Sprintf(command, i))...)...)
+			out := settledCLI(t, addr, append(slices.Clone(tlsFlags), strings.Fields(fmt.Sprintf(command, i))...)...)
 			if strings.Contains(out, "MOVED") || !strings.Contains(out, "eq") {
 				t.Errorf("redis-cli %s prints %q", command, out)
 			}
