@@ -25,11 +25,11 @@ type guard struct {
 	maxSnapshot int64      // bytes
 
 	mu    sync.Mutex
-	votes map[wire.NodeID]*rate.Limiter
+	votes map[string]*rate.Limiter // by node; without TLS by the replica that is said to send
 }
 
 func newGuard(maxSnapshot int64) *guard {
-	return &guard{maxSnapshot: maxSnapshot, votes: map[wire.NodeID]*rate.Limiter{}}
+	return &guard{maxSnapshot: maxSnapshot, votes: map[string]*rate.Limiter{}}
 }
 
 // judge is nil for a message that may pass.
@@ -52,19 +52,19 @@ func (g *guard) judge(c *raftConn, command any) error {
 		if err := g.checkTerm(r.Term, r.LastLogTerm); err != nil {
 			return err
 		}
-		return g.countVote(c.peer)
+		return g.countVote(c.peer, header)
 	case *raft.RequestPreVoteRequest:
 		if err := g.checkTerm(r.Term, r.LastLogTerm); err != nil {
 			return err
 		}
-		return g.countVote(c.peer)
+		return g.countVote(c.peer, header)
 	case *raft.InstallSnapshotRequest:
 		if err := g.checkTerm(r.Term, r.LastLogTerm); err != nil {
 			return err
 		}
 		return g.checkSnapshot(r)
 	case *raft.TimeoutNowRequest:
-		if err := g.countVote(c.peer); err != nil {
+		if err := g.countVote(c.peer, header); err != nil {
 			return err
 		}
 		return g.checkHandOver(header)
@@ -154,7 +154,11 @@ func (g *guard) checkHandOver(h raft.RPCHeader) error {
 }
 
 // countVote bounds how often a node can stir up elections.
-func (g *guard) countVote(node wire.NodeID) error {
+func (g *guard) countVote(peer wire.NodeID, h raft.RPCHeader) error {
+	node := string(peer)
+	if node == "" {
+		node = string(h.ID)
+	}
 	g.mu.Lock()
 	limit := g.votes[node]
 	if limit == nil {
@@ -166,7 +170,7 @@ func (g *guard) countVote(node wire.NodeID) error {
 	}
 	g.mu.Unlock()
 	if !limit.Allow() {
-		return fmt.Errorf("%w: node %q wants votes more than %d times a second", errForged, node, votesPerSecond)
+		return fmt.Errorf("%w: %.80q wants votes more than %d times a second", errForged, node, votesPerSecond)
 	}
 	return nil
 }

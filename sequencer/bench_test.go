@@ -18,12 +18,16 @@ import (
 
 // BenchmarkAppend measures appends of 200 bytes through one group of three replicas in this process, with real fsyncs, in
 // a closed loop: every sender has one append under way. direct offers commands to the leader's batcher; resp goes through
-// the pipelined client and the RESP server. CPU is that of the whole process: three replicas, and the client.
+// the pipelined client and the RESP server, tls does so with certificates, between the nodes too. CPU is that of the whole process: three replicas, and the client.
 func BenchmarkAppend(b *testing.B) {
-	for _, road := range []string{"direct", "resp"} {
+	for _, road := range []string{"direct", "resp", "tls"} {
 		for _, senders := range []int{1, 64, 1024} {
 			b.Run(fmt.Sprintf("%s/senders=%d", road, senders), func(b *testing.B) {
-				c := sequencertest.Start(b, 3, 1, patient)
+				options := []sequencertest.Option{patient}
+				if road == "tls" {
+					options = append(options, newAuthority(b).secured)
+				}
+				c := sequencertest.Start(b, 3, 1, options...)
 				client := c.Client()
 				users := sequencertest.Names("user", 64)
 				chats := sequencertest.Names("chat", 64)
@@ -37,7 +41,7 @@ func BenchmarkAppend(b *testing.B) {
 						done(err)
 					})
 				}
-				if road == "resp" {
+				if road != "direct" {
 					offer = overRESP(client)
 				}
 				measureAppends(b, senders, users, chats, offer)

@@ -150,7 +150,7 @@ func (c *conn) admit(a args) (*command, error) {
 		return nil, redisError("ERR wrong number of arguments for '" + strings.ToLower(known.name) + "' command")
 	case !known.preAuth && !known.needs(a).of(c.who.role):
 		c.srv.counts.denied.Add(1)
-		return nil, fmt.Errorf("%w: user %s has no right to run this '%s'", wire.ErrNoPerm, c.who.name, strings.ToLower(known.name))
+		return nil, fmt.Errorf("%w: User %s has no permissions to run the '%s' command", wire.ErrNoPerm, c.who.name, strings.ToLower(known.name))
 	}
 	return known, nil
 }

@@ -72,6 +72,10 @@ func infoServer(s *server, w *infoWriter) {
 	w.line("process_id", os.Getpid())
 	w.line("run_id", redisID(s.node.cfg.NodeID))
 	w.line("node_id", s.node.cfg.NodeID)
+	if keys := s.node.cfg.Keys; keys != nil {
+		w.line("tls_name", keys.Name())
+		w.line("tls_expires", keys.Expires().UTC().Format(time.RFC3339))
+	}
 	w.line("region", s.node.cfg.Region)
 	w.line("tcp_port", port)
 	w.line("uptime_in_seconds", int(uptime.Seconds()))
@@ -117,6 +121,10 @@ func infoStats(s *server, w *infoWriter) {
 	w.line("tls_strangers", counts.strangers.Load())
 	w.line("pushed_connections", counts.pushed.Load())
 	w.line("denied_commands", counts.denied.Load())
+	raft := s.node.mux.Counts()
+	w.line("raft_strangers", raft.Stranger)
+	w.line("raft_pushed_connections", raft.Pushed)
+	w.line("raft_forged", raft.Forged)
 	w.line("panics", counts.panics.Load())
 }
 

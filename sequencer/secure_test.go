@@ -8,11 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/rueidis"
 
 	"github.com/quorate/quorate/sequencer"
 	"github.com/quorate/quorate/sequencer/sequencertest"
@@ -124,25 +127,37 @@ func checkRights(t *testing.T, connect func(role trust.Role) *raw) {
 	operator, edge, reader := connect(trust.Operator), connect(trust.Edge), connect(trust.Reader)
 	write := []string{"CHAT.CREATE", "tea", "group", "ann", "MEMBERS", "ann", "bob"}
 	failsWith(t, reader.do(write...), "NOPERM")
-	works(t, edge.do(write...))
+	works(t, edge.settled(write...))
 	failsWith(t, reader.do("CHAT.APPEND", "tea", "ann", "m1", "hello"), "NOPERM")
-	works(t, edge.do("CHAT.APPEND", "tea", "ann", "m1", "hello"))
+	works(t, edge.settled("CHAT.APPEND", "tea", "ann", "m1", "hello"))
 	for _, c := range []*raw{operator, edge, reader} {
-		works(t, c.do("CHAT.RANGE", "tea", "1", "10"))
-		works(t, c.do("CHAT.MEMBERS", "tea"))
-		works(t, c.do("CLUSTER", "SLOTS"))
-		works(t, c.do("RAFT", "PEERS"))
+		works(t, c.settled("CHAT.RANGE", "tea", "1", "10"))
+		works(t, c.settled("CHAT.MEMBERS", "tea"))
+		works(t, c.settled("CLUSTER", "SLOTS"))
+		works(t, c.settled("RAFT", "PEERS"))
 		works(t, c.do("INFO"))
-		works(t, c.do("FEED.READ", "0", "1"))
+		works(t, c.settled("FEED.READ", "0", "1"))
 	}
 	failsWith(t, reader.do("CHAT.MEMBERS", "tea", "ADD", "eve"), "NOPERM")
-	works(t, edge.do("CHAT.MEMBERS", "tea", "ADD", "eve"))
+	works(t, edge.settled("CHAT.MEMBERS", "tea", "ADD", "eve"))
 	for _, c := range []*raw{edge, reader} {
 		failsWith(t, c.do("RAFT", "TRANSFER", "0"), "NOPERM")
 		failsWith(t, c.do("CLUSTER", "NONSENSE"), "NOPERM")
 		failsWith(t, c.do("USER.PUTCHAT", "eve", "tea", "group", "", "1", "1"), "NOPERM")
 	}
-	works(t, operator.do("RAFT", "TRANSFER", "0", "n1"))
+	works(t, operator.settled("RAFT", "TRANSFER", "0", "n1"))
+}
+
+// settled is do, again while leadership is on the move.
+func (c *raw) settled(args ...string) any {
+	c.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		v := c.do(args...)
+		err, failed := v.(replyError)
+		if !failed || time.Now().After(end) || !wire.Temporary(wire.ErrorOf(string(err))) {
+			return v
+		}
+	}
 }
 
 // writeUsers writes a file of users, one per role, and gives their passwords.
@@ -187,7 +202,7 @@ func TestUsers_TheirRights(t *testing.T) {
 	if v := c.do("ACL", "WHOAMI"); v != "default" {
 		t.Errorf("the holder of the password is taken for %v", v)
 	}
-	works(t, c.do("RAFT", "TRANSFER", "0", "n1"))
+	works(t, c.settled("RAFT", "TRANSFER", "0", "n1"))
 	works(t, c.do("RESET"))
 	failsWith(t, c.do("PING"), "NOAUTH")
 }
@@ -216,7 +231,7 @@ func TestUsers_ChangesReachOpenConnections(t *testing.T) {
 		}
 	}
 	failsWith(t, edge.do("PING"), "NOAUTH")
-	works(t, reader.do("RAFT", "TRANSFER", "0", "n1"))
+	works(t, reader.settled("RAFT", "TRANSFER", "0", "n1"))
 	failsWith(t, edge.do("AUTH", "a-edge", passwords[trust.Edge]), "WRONGPASS")
 }
 
@@ -228,7 +243,7 @@ func TestUsers_OnTopOfACertificate(t *testing.T) {
 	c := dialAs(t, dev.keys(trust.Edge, "e1"), n.RESPAddr())
 	failsWith(t, c.do("RAFT", "TRANSFER", "0", "n1"), "NOPERM")
 	works(t, c.do("AUTH", "a-operator", passwords[trust.Operator]))
-	works(t, c.do("RAFT", "TRANSFER", "0", "n1"))
+	works(t, c.settled("RAFT", "TRANSFER", "0", "n1"))
 	works(t, c.do("RESET"))
 	if v := c.do("ACL", "WHOAMI"); v != "edge/e1" {
 		t.Errorf("after RESET the connection is that of %v", v)
@@ -329,5 +344,105 @@ func TestSecureCluster_AppendsSurviveALeader(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("bob's chats: %v", err)
 		}
+	}
+}
+
+// TestSecureCluster_NamesOfOthers: who has the certificate of one node does not become another, and who was given up does
+// not come back.
+func TestSecureCluster_NamesOfOthers(t *testing.T) {
+	dev := newAuthority(t)
+	c := sequencertest.Start(t, 1, 1, func(i int, cfg *sequencer.Config) {
+		dev.secured(i, cfg)
+		cfg.Password = "secret"
+	})
+	n2 := dev.keys(trust.Node, "n2")
+	operator := dialAs(t, dev.keys(trust.Operator, "ops"), c.Addrs()[0])
+	token, _ := works(t, operator.settled("CLUSTER", "TOKEN")).(string)
+	raft, resp := sequencertest.LoopbackAddrs(t)
+	as2 := dialAs(t, n2, c.Addrs()[0])
+	failsWith(t, as2.do("CLUSTER", "JOIN", "n3", "x", raft, resp, "TOKEN", token), "NOPERM")
+
+	if _, err := sequencer.Open(sequencer.Config{
+		NodeID: "n3", Dir: t.TempDir(), RaftAddr: raft, RESPAddr: resp, Join: c.Addrs()[0], JoinToken: token, Keys: n2,
+	}); err == nil {
+		t.Error("a node runs under the certificate of another")
+	}
+	works(t, as2.settled("CLUSTER", "JOIN", "n2", "x", raft, resp, "TOKEN", token))
+	works(t, operator.settled("CLUSTER", "REPLACE", "n2"))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		conn, err := n2.Dial(ctx, c.Addrs()[0])
+		if err != nil {
+			break
+		}
+		again := &raw{Conn: conn, t: t, r: bufio.NewReader(conn)}
+		_, _ = conn.Write([]byte(pipelined("PING")))
+		_, err = again.read()
+		conn.Close()
+		if err != nil {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal("a node that was given up is answered")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// TestSecureCluster_ClientsOfRedis has redis-cli and rueidis, with the certificate of an edge, follow MOVED from any node.
+func TestSecureCluster_ClientsOfRedis(t *testing.T) {
+	dev := newAuthority(t)
+	c := sequencertest.Start(t, 3, 3, dev.secured)
+	issued, err := dev.Issue(trust.Edge, "e1", nil, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := trust.Open(issued.Files, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tlsFlags := []string{"-c", "--tls", "--cacert", issued.Files.CA, "--cert", issued.Files.Cert, "--key", issued.Files.Key}
+	for i, addr := range c.Addrs() {
+		for _, command := range []string{"CHAT.CREATE tea%d group ann", "CHAT.APPEND tea%d ann m1 hello"} {
+			out := settledCLI(t, addr, append(slices.Clone(tlsFlags), strings.Fields(fmt.Sprintf(command, i))...)...)
+			if strings.Contains(out, "MOVED") || !strings.Contains(out, "eq") {
+				t.Errorf("redis-cli %s prints %q", command, out)
+			}
+		}
+	}
+	if out := redisCLI(t, c.Addrs()[0], append(slices.Clone(tlsFlags), "RAFT", "TRANSFER", "0")...); !strings.Contains(out, "NOPERM") {
+		t.Errorf("an edge moves a leader: %s", out)
+	}
+	client, err := rueidis.NewClient(rueidis.ClientOption{
+		InitAddress: c.Addrs()[:1], DisableCache: true, TLSConfig: keys.Client("", trust.OnlyNodes),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for i := range c.Len() {
+		r := client.Do(ctx, client.B().Arbitrary("CHAT.RANGE").Keys(fmt.Sprint("tea", i)).Args("1", "10").Build().ToRetryable())
+		if text, err := r.AsMap(); err != nil || len(text) == 0 {
+			t.Errorf("rueidis reads %v, %v", text, err)
+		}
+	}
+}
+
+// TestSecureNode_HalfAHandshakeEnds: the time for a handshake is bounded, whatever comes of it.
+func TestSecureNode_HalfAHandshakeEnds(t *testing.T) {
+	t.Parallel() // it waits
+	dev := newAuthority(t)
+	n := openNode(t, func(cfg *sequencer.Config) { cfg.Keys = dev.keys(trust.Node, "n1") })
+	c := dial(t, n.RESPAddr())
+	c.send("\x16\x03\x01\x02\x00")
+	silent := dial(t, n.RESPAddr())
+	begun := time.Now()
+	c.ended()
+	silent.ended()
+	if took := time.Since(begun); took > 30*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }

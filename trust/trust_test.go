@@ -70,6 +70,49 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+func TestParseUsers_Refuses(t *testing.T) {
+	hash := trust.HashPassword(trust.NewPassword())
+	good := "users:\n- {name: ann, role: edge, password: '" + hash + "'}\n"
+	if users, err := trust.ParseUsers([]byte(good)); err != nil || users.Find("ann") == nil {
+		t.Fatalf("%s: %v", good, err)
+	}
+	for name, text := range map[string]string{
+		"unknown key":    good + "more: 1\n",
+		"twice":          good + "- {name: ann, role: reader, password: '" + hash + "'}\n",
+		"default":        strings.Replace(good, "ann", "default", 1),
+		"no role":        strings.Replace(good, "edge", "king", 1),
+		"a node":         strings.Replace(good, "edge", "node", 1),
+		"plain password": strings.Replace(good, hash, "secret", 1),
+		"short hash":     strings.Replace(good, hash, "sha256:AAAA", 1),
+		"bad name":       strings.Replace(good, "ann", "'a b'", 1),
+		"no list":        "users: ann\n",
+		"too long":       strings.Repeat("#", 5<<20),
+	} {
+		if _, err := trust.ParseUsers([]byte(text)); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	if users, err := trust.ParseUsers(nil); err != nil || len(users.List) != 0 {
+		t.Errorf("an empty file: %v", err)
+	}
+}
+
+func FuzzParseUsers(f *testing.F) {
+	f.Add([]byte("users:\n- {name: ann, role: edge, password: '" + trust.HashPassword("x") + "'}\n"))
+	f.Add([]byte("users: [&a [*a]]"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		users, err := trust.ParseUsers(text)
+		if err != nil {
+			return
+		}
+		for _, u := range users.List {
+			if u.Role == trust.Node || u.Name == trust.DefaultUser || users.Check(u.Name, nil) != nil {
+				t.Fatalf("%+v is a user", u)
+			}
+		}
+	})
+}
+
 func TestAuthority_WritesOverNothing(t *testing.T) {
 	dir := t.TempDir()
 	a, err := trust.CreateAuthority(dir, "dev", time.Hour)

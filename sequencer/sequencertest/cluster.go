@@ -202,10 +202,19 @@ func (c *Cluster) CatchUp(i int) {
 	}
 }
 
+// clientConfig is that of a client which may do everything: with the certificate of the first node, or the password.
+func (c *Cluster) clientConfig() wire.ClientConfig {
+	config := wire.ClientConfig{Seeds: c.Addrs(), Logger: logger(c.t), Password: c.configs[0].Password}
+	if keys := c.configs[0].Keys; keys != nil {
+		config.Dial, config.Password = keys.Dial, ""
+	}
+	return config
+}
+
 // Client gives a client of the cluster, which ends with the test.
 func (c *Cluster) Client() *wire.Client {
 	c.t.Helper()
-	client := wire.NewClient(wire.ClientConfig{Seeds: c.Addrs(), Logger: logger(c.t), Password: c.configs[0].Password})
+	client := wire.NewClient(c.clientConfig())
 	c.t.Cleanup(func() {
 		if err := client.Close(); err != nil {
 			c.t.Errorf("close the client: %v", err)

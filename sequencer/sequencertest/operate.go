@@ -23,7 +23,7 @@ func (c *Cluster) Operate(args ...string) wire.Reply {
 // TryOperate is Operate for a command that may be refused.
 func (c *Cluster) TryOperate(args ...string) (wire.Reply, error) {
 	c.t.Helper()
-	client := wire.NewClient(wire.ClientConfig{Seeds: c.Addrs(), Logger: logger(c.t), Password: c.configs[0].Password})
+	client := wire.NewClient(c.clientConfig())
 	defer func() { _ = client.Close() }()
 	for deadline := time.Now().Add(settle); ; time.Sleep(20 * time.Millisecond) {
 		var err error
