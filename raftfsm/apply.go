@@ -50,8 +50,10 @@ func (t *txn) append(c Append) Result {
 	}
 	sum := sha256.Sum256([]byte(c.Text))
 	t.key = dedupKey(t.key[:0], c.ChatID, c.SenderID, c.ClientMessageID)
-	if b, ok := t.get(t.key); ok {
-		return t.replay(b, sum[:16]) // to one who has left since, too: the message is there, and is his
+	if t.fsm.store.unseen.has(t.key) {
+		if b, ok := t.get(t.key); ok {
+			return t.replay(b, sum[:16]) // to one who has left since, too: the message is there, and is his
+		}
 	}
 	if !ch.has(c.SenderID) {
 		return Result{Err: wire.ErrNotMember}
@@ -66,6 +68,7 @@ func (t *txn) append(c Append) Result {
 	record := dedup{seq: ch.lastSeq, sentAt: ch.sentAt, lamport: ch.lamport, hash: [16]byte(sum[:16])}
 	t.val = record.append(t.val[:0])
 	t.putSeen(t.key, t.val)
+	t.fsm.store.unseen.add(t.key)
 	m := &wire.Message{
 		ChatID: c.ChatID, Seq: ch.lastSeq, SenderID: c.SenderID, ClientMessageID: c.ClientMessageID, Text: c.Text,
 		SentAt: ch.sentAt, Lamport: ch.lamport, Trace: c.Trace,

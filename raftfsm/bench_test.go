@@ -43,9 +43,11 @@ func BenchmarkApply(b *testing.B) {
 			logs := benchAppends((b.N+n-1)/n, n)
 			b.ReportAllocs()
 			b.ResetTimer()
+			before := processTime(b)
 			for _, l := range logs {
 				m.fsm.Apply(l)
 			}
+			b.ReportMetric(float64((processTime(b)-before).Nanoseconds())/float64(len(logs)*n), "cpu-ns/command")
 		})
 	}
 }

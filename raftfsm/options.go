@@ -54,7 +54,7 @@ const Exit = 70
 
 const (
 	maxAppendEntries = 64               // entries in one message to a follower: each may hold 256 KiB
-	logCacheEntries  = 512              // newest entries kept in memory, for followers
+	logCacheEntries  = 128              // newest entries kept in memory, for followers: each may hold 256 KiB
 	minTrailingLogs  = 64               // entries kept behind a snapshot, however large they are
 	maxTrailingLogs  = 10_240           // and however small
 	transportTimeout = 10 * time.Second // for one message to a follower

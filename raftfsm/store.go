@@ -58,6 +58,8 @@ type Store struct {
 
 	mapChange signal
 
+	unseen *unseen // the apply goroutine's; replaced with db
+
 	failure failure
 }
 
@@ -84,6 +86,9 @@ func (s *Store) open() error {
 	}
 	state, err := readMeta(db)
 	if err != nil {
+		return errors.Join(fmt.Errorf("open the store: %w", err), db.Close())
+	}
+	if s.unseen, err = newUnseen(db); err != nil {
 		return errors.Join(fmt.Errorf("open the store: %w", err), db.Close())
 	}
 	s.db = db
@@ -174,6 +179,7 @@ func (s *Store) Close() error {
 	db := s.db
 	s.db = nil
 	s.tail.close()
+	s.unseen.close()
 	if err := db.Close(); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}

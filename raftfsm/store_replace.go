@@ -71,6 +71,7 @@ func (s *Store) ReplaceWith(dir string) error {
 	}
 	old := s.db
 	s.db = nil
+	s.unseen.close()
 	err := old.Close()
 	if err == nil {
 		err = s.swap(dir)

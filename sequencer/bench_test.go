@@ -1,6 +1,7 @@
 package sequencer_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -63,6 +64,45 @@ func BenchmarkAppendGroups(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkGroups is BenchmarkAppend with 512 senders over one and over eight groups, for each kind of log. Its commands go
+// straight to the batchers of whoever leads, so that what is measured is the quorum, not the client.
+func BenchmarkGroups(b *testing.B) {
+	for _, kind := range logKinds {
+		for _, groups := range []int{1, 8} {
+			b.Run(fmt.Sprintf("log=%s/groups=%d", kind, groups), func(b *testing.B) {
+				c := sequencertest.Start(b, 3, groups, patient, func(_ int, cfg *sequencer.Config) {
+					cfg.LogStore, cfg.SegmentBytes = kind, 0
+				})
+				users, chats := sequencertest.Names("user", 64), sequencertest.Names("chat", 64)
+				sequencertest.MakeChats(b, c.Client(), users, chats...)
+				leaders := make([]*sequencer.Node, groups)
+				for g := range leaders {
+					leaders[g] = c.Node(c.Leader(wire.GroupID(g)))
+				}
+				entries, commands := batching(c)
+				measureAppends(b, 512, users, chats, func(m raftfsm.Append, done func(error)) {
+					leader := leaders[wire.GroupOf(wire.SlotOf(m.ChatID), groups)]
+					leader.Submit(m.ChatID, m, func(res raftfsm.Result, err error) { done(errors.Join(err, res.Err)) })
+				})
+				entriesAfter, commandsAfter := batching(c)
+				b.ReportMetric(float64(commandsAfter-commands)/float64(entriesAfter-entries), "msgs/entry")
+			})
+		}
+	}
+}
+
+// batching adds up Batching of all nodes.
+func batching(c *sequencertest.Cluster) (entries, commands int64) {
+	for i := range c.Len() {
+		e, n := c.Node(i).Batching()
+		entries, commands = entries+e, commands+n
+	}
+	return entries, commands
+}
+
+// logKinds are the logs that are compared.
+var logKinds = []string{sequencer.LogBolt, sequencer.LogWAL}
 
 // overRESP offers messages through the client.
 func overRESP(client *wire.Client) func(raftfsm.Append, func(error)) {

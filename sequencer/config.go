@@ -101,8 +101,8 @@ type Limits struct {
 var defaults = Limits{
 	EntryBytes:    256 << 10,
 	EntryCommands: 4096,
-	InFlight:      4,
-	NodeInFlight:  8,
+	InFlight:      3,
+	NodeInFlight:  4,
 	QueueBytes:    8 << 20,
 	OutboxWindow:  1024,
 	OutboxWait:    5 * time.Second,

@@ -52,3 +52,12 @@ func AddCommand(name string, onReader bool, run func()) (remove func()) {
 	}}
 	return func() { delete(byName, name) }
 }
+
+// Batching counts the entries that this node has proposed, and the commands in them.
+func (n *Node) Batching() (entries, commands int64) {
+	for _, h := range n.replicas().held() {
+		entries += h.entries.Load()
+		commands += h.commands.Load()
+	}
+	return entries, commands
+}

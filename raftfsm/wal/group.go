@@ -50,12 +50,19 @@ func (g *GroupLog) bounds() (first, last uint64) {
 // GetLog reads an entry. It answers raft.ErrLogNotFound where there is none, and ErrCorrupt where it is damaged.
 func (g *GroupLog) GetLog(index uint64, to *raft.Log) error {
 	g.log.state.RLock()
-	defer g.log.state.RUnlock()
 	p, ok := g.index.get(index)
-	if !ok {
+	if !ok || len(g.log.segments) == 0 {
+		g.log.state.RUnlock()
+		if ok {
+			return ErrClosed
+		}
 		return raft.ErrLogNotFound
 	}
-	return g.log.read(g.id, index, p, to)
+	seg := g.log.segment(p)
+	seg.use.RLock() // before the lock of state is given up, so that the segment is not removed in between
+	defer seg.use.RUnlock()
+	g.log.state.RUnlock()
+	return g.log.read(seg, g.id, index, p, to)
 }
 
 // StoreLog is StoreLogs of one entry.
@@ -109,12 +116,8 @@ func (g *GroupLog) DeleteRange(first, last uint64) error {
 	return g.log.append([]record{{recordHeader: recordHeader{group: g.id, kind: kindDelete, index: first, term: last}}})
 }
 
-// read reads the entry of a group at p. Under the lock of state, shared.
-func (l *Log) read(group uint32, index uint64, p pos, to *raft.Log) error {
-	if len(l.segments) == 0 {
-		return ErrClosed
-	}
-	seg := l.segment(p)
+// read reads the entry of a group at p of a segment that stays meanwhile.
+func (l *Log) read(seg *segment, group uint32, index uint64, p pos, to *raft.Log) error {
 	b := make([]byte, p.bytes())
 	if _, err := seg.file.ReadAt(b, p.offset()); err != nil {
 		return fmt.Errorf("read %s: %w", l.path(seg.name), err)

@@ -29,7 +29,7 @@ const (
 
 // Log is a write-ahead log shared by the groups of a node. It is safe for concurrent use.
 //
-// Locks, in the order in which they are taken: GroupLog.write, commit, then mu or state.
+// Locks, in the order in which they are taken: GroupLog.write, commit, then mu or state, then segment.use.
 type Log struct {
 	dir          string
 	fs           FS
@@ -49,7 +49,7 @@ type Log struct {
 	victim  *victim    // the segment that is being emptied, or nil
 	spareID atomic.Uint64
 
-	state    sync.RWMutex // held shared while a record is read, so that its segment stays
+	state    sync.RWMutex // of what follows
 	segments []*segment   // oldest first, numbered without holes
 	groups   map[uint32]*GroupLog
 
@@ -211,7 +211,9 @@ func (l *Log) closeFiles() error {
 	defer l.state.Unlock()
 	var errs []error
 	for _, seg := range l.segments {
+		seg.use.Lock()
 		errs = append(errs, seg.file.Close())
+		seg.use.Unlock()
 	}
 	l.segments = nil
 	select {

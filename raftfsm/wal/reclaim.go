@@ -47,6 +47,8 @@ func (l *Log) reclaim() error {
 
 // discard takes a segment's name from its file, and keeps the file for the next segment if it can.
 func (l *Log) discard(seg *segment) error {
+	seg.use.Lock() // whoever reads it is done; nobody finds it any more
+	defer seg.use.Unlock()
 	s := spare{name: l.spareName(), file: seg.file}
 	err := l.fs.Rename(seg.name, s.name)
 	if err == nil {
@@ -139,7 +141,7 @@ func (l *Log) move(b *batch, ref entryRef) (moved, fits bool, err error) {
 		return false, false, nil
 	}
 	var e raft.Log
-	if err := l.read(ref.group, ref.index, p, &e); err != nil {
+	if err := l.read(l.segment(p), ref.group, ref.index, p, &e); err != nil {
 		return false, true, err
 	}
 	r := record{recordHeader: entryHeader(ref.group, &e), data: e.Data, extensions: e.Extensions}

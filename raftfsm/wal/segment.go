@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -16,6 +17,8 @@ type segment struct {
 	header segmentHeader
 	size   int64 // of the file
 	live   int64 // bytes of records that are entries and not deleted; under the lock of state
+
+	use sync.RWMutex // held shared while a record is read, so that the file stays what it is
 }
 
 // spare is a file that waits to become a segment.
