@@ -19,6 +19,9 @@ var Latency = Bounds{
 	0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 }
 
+// Brief has fewer bounds, for what is watched less closely: 0.5 ms to 5 s.
+var Brief = Bounds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5}
+
 // Powers gives n bounds, of which each is factor times the one before it.
 func Powers(first, factor float64, n int) Bounds {
 	b := make(Bounds, n)

@@ -81,9 +81,9 @@ func TestSet_ScrapeShowsEveryFamily(t *testing.T) {
 	set := meter.NewSet([]string{"tank"},
 		meter.Gauge("tank_level_meters", "How full.", func(v *tank) float64 { return v.level }),
 		meter.Counter("tank_refills_total", "How often refilled.", func(*tank) float64 { return 3 }),
-		meter.Counters("tank_leaks_total", "Leaks by side.", "side", func(_ *tank, put func(string, float64)) {
-			put("left", 1)
-			put("right", 0)
+		meter.Counters("tank_leaks_total", "Leaks by side.", []string{"side"}, func(_ *tank, put func(float64, ...string)) {
+			put(1, "left")
+			put(0, "right")
 		}),
 		meter.Distribution("tank_flow_seconds", "How long it flows.", func(v *tank) *meter.Histogram { return v.flow }),
 	)

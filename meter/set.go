@@ -1,15 +1,19 @@
 package meter
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Family is one metric: its name, its help text, and how its value is read off a T. Its labels are those
-// of its Set, and each where that is set.
+// of its Set and then its own.
 type Family[T any] struct {
 	name, help string
 	kind       prometheus.ValueType // 0 for a histogram
-	each       string               // a label of the family's own, "" for none
+	each       []string             // labels of the family's own
 	value      func(T) float64
-	values     func(T, func(label string, value float64))
+	values     func(T, func(value float64, labels ...string))
 	counts     func(T) *Histogram
 }
 
@@ -23,10 +27,15 @@ func Gauge[T any](name, help string, value func(T) float64) Family[T] {
 	return Family[T]{name: name, help: help, kind: prometheus.GaugeValue, value: value}
 }
 
-// Counters is a counter for each value of a label. values calls put for all of them, always the same ones, so that no
-// series comes and goes.
-func Counters[T any](name, help, label string, values func(v T, put func(label string, value float64))) Family[T] {
-	return Family[T]{name: name, help: help, kind: prometheus.CounterValue, each: label, values: values}
+// Counters is a family of counters that labels tell apart. values calls put for each of them, always the same ones, so that
+// no series comes and goes.
+func Counters[T any](name, help string, labels []string, values func(v T, put func(value float64, labels ...string))) Family[T] {
+	return Family[T]{name: name, help: help, kind: prometheus.CounterValue, each: labels, values: values}
+}
+
+// Gauges is Counters for what rises and falls.
+func Gauges[T any](name, help string, labels []string, values func(v T, put func(value float64, labels ...string))) Family[T] {
+	return Family[T]{name: name, help: help, kind: prometheus.GaugeValue, each: labels, values: values}
 }
 
 // Distribution is a histogram.
@@ -44,11 +53,7 @@ type Set[T any] struct {
 func NewSet[T any](labels []string, families ...Family[T]) *Set[T] {
 	s := &Set[T]{families: families}
 	for _, f := range families {
-		names := labels
-		if f.each != "" {
-			names = append(append([]string{}, labels...), f.each)
-		}
-		s.descs = append(s.descs, prometheus.NewDesc(f.name, f.help, names, nil))
+		s.descs = append(s.descs, prometheus.NewDesc(f.name, f.help, slices.Concat(labels, f.each), nil))
 	}
 	return s
 }
@@ -68,9 +73,8 @@ func (s *Set[T]) Collect(ch chan<- prometheus.Metric, v T, labels ...string) {
 			c := f.counts(v).Counts()
 			ch <- prometheus.MustNewConstHistogram(desc, c.Count, c.Sum, c.Buckets, labels...)
 		case f.values != nil:
-			f.values(v, func(label string, value float64) {
-				all := append(append(make([]string, 0, len(labels)+1), labels...), label)
-				ch <- prometheus.MustNewConstMetric(desc, f.kind, value, all...)
+			f.values(v, func(value float64, own ...string) {
+				ch <- prometheus.MustNewConstMetric(desc, f.kind, value, slices.Concat(labels, own)...)
 			})
 		default:
 			ch <- prometheus.MustNewConstMetric(desc, f.kind, f.value(v), labels...)

@@ -29,10 +29,10 @@ type Stats struct {
 }
 
 func newStats() *Stats {
-	histogram := func() *meter.Histogram { return meter.NewHistogram(meter.Latency) }
+	brief := func() *meter.Histogram { return meter.NewHistogram(meter.Brief) }
 	return &Stats{
-		LogWrites: histogram(), Applies: histogram(), Appends: histogram(), Heartbeats: histogram(), Silences: histogram(),
-		Snapshots: histogram(),
+		LogWrites: meter.NewHistogram(meter.Latency), Applies: brief(), Appends: brief(), Heartbeats: brief(), Silences: brief(),
+		Snapshots: meter.NewHistogram(meter.Powers(0.01, 4, 8)),
 	}
 }
 
