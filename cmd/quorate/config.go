@@ -32,7 +32,7 @@ type LogConfig struct {
 type DevConfig struct {
 	Data     string `koanf:"data" doc:"directory for everything that lasts"`
 	Addr     string `koanf:"addr" doc:"address for REST and WebSocket"`
-	OpsAddr  string `koanf:"ops-addr" doc:"address for health and profiles"`
+	OpsAddr  string `koanf:"ops-addr" doc:"address for health, metrics and profiles"`
 	RESPAddr string `koanf:"resp-addr" doc:"RESP address of the first node; the next nodes take the next ports"`
 	Nodes    int    `koanf:"nodes" doc:"number of sequencer nodes, 1, 3 or 5; fixed when the data is made"`
 	Groups   int    `koanf:"groups" doc:"number of Raft groups; fixed when the data is made"`
@@ -45,7 +45,7 @@ type SequencerConfig struct {
 	Data         string   `koanf:"data" doc:"directory for this node's data"`
 	RaftAddr     string   `koanf:"raft-addr" doc:"address for the other nodes"`
 	RESPAddr     string   `koanf:"resp-addr" doc:"address for clients (RESP)"`
-	OpsAddr      string   `koanf:"ops-addr" doc:"address for health and profiles; empty for none"`
+	OpsAddr      string   `koanf:"ops-addr" doc:"address for health, metrics and profiles; empty for none"`
 	Region       string   `koanf:"region" doc:"name of the region this node is in"`
 	Zone         string   `koanf:"zone" doc:"name of what fails as one; a group's replicas are kept in different zones"`
 	Groups       int      `koanf:"groups" doc:"number of Raft groups; fixed when the cluster is made"`
@@ -65,7 +65,7 @@ type SequencerConfig struct {
 type DeliveryConfig struct {
 	Sequencers    []string `koanf:"sequencers" doc:"RESP addresses of sequencer nodes; one that answers is enough"`
 	Addr          string   `koanf:"addr" doc:"address for REST and WebSocket"`
-	OpsAddr       string   `koanf:"ops-addr" doc:"address for health and profiles; empty for none"`
+	OpsAddr       string   `koanf:"ops-addr" doc:"address for health, metrics and profiles; empty for none"`
 	Region        string   `koanf:"region" doc:"name of the region this node is in"`
 	Roles         []string `koanf:"roles" doc:"what this node does: edge,hub (both, always, in this version)"`
 	NoAuth        bool     `koanf:"no-auth" doc:"accept 'Authorization: Bearer user:NAME' in place of a token; on loopback only"`
