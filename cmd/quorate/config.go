@@ -20,6 +20,7 @@ type Config struct {
 	Chat      ChatConfig      `koanf:"chat"`
 	Cert      CertConfig      `koanf:"cert"`
 	User      UserConfig      `koanf:"user"`
+	Check     CheckConfig     `koanf:"check"`
 }
 
 // LogConfig is how every command logs. Logs go to standard error.
@@ -94,6 +95,17 @@ type RaftConfig struct {
 	TLSKey       string `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
 }
 
+// CheckConfig is what the check commands look at, and when they complain.
+type CheckConfig struct {
+	Sequencers   []string      `koanf:"sequencers" doc:"RESP addresses of sequencer nodes; one that answers is enough"`
+	PasswordFile string        `koanf:"password-file" doc:"file with the password for AUTH"`
+	Format       string        `koanf:"format" doc:"how the findings are printed: text, json, nagios or prometheus"`
+	Timeout      time.Duration `koanf:"timeout" doc:"how long the whole check may take"`
+	Interval     time.Duration `koanf:"interval" doc:"time between two looks, to see what stands still"`
+	LagWarning   int           `koanf:"lag-warning" doc:"entries that a replica may be behind before it is a warning; 0 for any"`
+	LagCritical  int           `koanf:"lag-critical" doc:"entries that a replica may be behind before it is critical; 0 for any"`
+}
+
 // ChatConfig is who the chat commands are, and where they talk to.
 type ChatConfig struct {
 	URL        string `koanf:"url" doc:"base URL of a delivery node"`
@@ -140,6 +152,10 @@ func defaultConfig() Config {
 		Raft:  RaftConfig{RESPAddr: "127.0.0.1:7379", Username: trust.DefaultUser},
 		Cert:  CertConfig{Dir: "quorate-certs", Cluster: "quorate"},
 		User:  UserConfig{File: "users.yaml", Role: string(trust.Edge)},
+		Check: CheckConfig{
+			Sequencers: []string{"127.0.0.1:7379"}, Format: "text", Timeout: 10 * time.Second, Interval: time.Second,
+			LagWarning: 1000, LagCritical: 10_000,
+		},
 		Chat:  ChatConfig{URL: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile},
 	}
 }

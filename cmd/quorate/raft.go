@@ -53,6 +53,7 @@ func (a *app) raftCommand() *cobra.Command {
 type raftPeer struct {
 	Group    int    `json:"group"`
 	Node     string `json:"nodeId"`
+	Replica  string `json:"replica"`
 	RaftAddr string `json:"raftAddr"`
 	RESPAddr string `json:"respAddr"`
 	Suffrage string `json:"suffrage"`
@@ -155,7 +156,7 @@ func nodePeers(ctx context.Context, client *wire.Client, addr string, command []
 	var peers []raftPeer
 	for _, r := range reply.Elems() {
 		peers = append(peers, raftPeer{
-			Group: int(r.Field("group").Num()), Node: r.Field("nodeId").Str(), RaftAddr: r.Field("raftAddr").Str(),
+			Group: int(r.Field("group").Num()), Node: r.Field("nodeId").Str(), Replica: r.Field("replica").Str(), RaftAddr: r.Field("raftAddr").Str(),
 			RESPAddr: r.Field("respAddr").Str(), Suffrage: r.Field("suffrage").Str(), Leader: r.Field("leader").Bool(),
 			State: r.Field("state").Str(), Term: r.Field("term").Num(), Commit: r.Field("commit").Num(),
 			Applied: r.Field("applied").Num(),
