@@ -21,6 +21,7 @@ type Config struct {
 	Cert      CertConfig      `koanf:"cert"`
 	User      UserConfig      `koanf:"user"`
 	Check     CheckConfig     `koanf:"check"`
+	Doctor    DoctorConfig    `koanf:"doctor"`
 }
 
 // LogConfig is how every command logs. Logs go to standard error.
@@ -106,6 +107,15 @@ type CheckConfig struct {
 	LagCritical  int           `koanf:"lag-critical" doc:"entries that a replica may be behind before it is critical; 0 for any"`
 }
 
+// DoctorConfig is what a node on this machine would need.
+type DoctorConfig struct {
+	Data        string   `koanf:"data" doc:"directory for a node's data; it need not exist yet"`
+	Listen      []string `koanf:"listen" doc:"addresses that nodes here are to listen on"`
+	Peers       []string `koanf:"peers" doc:"addresses of other nodes that must be reachable from here"`
+	Connections int      `koanf:"connections" doc:"clients' connections that a node here is to hold"`
+	Fsyncs      int      `koanf:"fsyncs" doc:"number of writes with fsync to measure"`
+}
+
 // ChatConfig is who the chat commands are, and where they talk to.
 type ChatConfig struct {
 	URL        string `koanf:"url" doc:"base URL of a delivery node"`
@@ -152,6 +162,10 @@ func defaultConfig() Config {
 		Raft:  RaftConfig{RESPAddr: "127.0.0.1:7379", Username: trust.DefaultUser},
 		Cert:  CertConfig{Dir: "quorate-certs", Cluster: "quorate"},
 		User:  UserConfig{File: "users.yaml", Role: string(trust.Edge)},
+		Doctor: DoctorConfig{
+			Data: ".", Listen: []string{"127.0.0.1:7300", "127.0.0.1:7379", "127.0.0.1:8080", "127.0.0.1:9090", "127.0.0.1:9091"},
+			Connections: 10_000, Fsyncs: 300,
+		},
 		Check: CheckConfig{
 			Sequencers: []string{"127.0.0.1:7379"}, Format: "text", Timeout: 10 * time.Second, Interval: time.Second,
 			LagWarning: 1000, LagCritical: 10_000,
