@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -85,7 +86,7 @@ func judge(check string, v *clusterLook, limits lagLimits) *checkReport {
 		if n.Err == nil {
 			answering++
 		} else {
-			report.Error = n.Err.Error()
+			report.Error = reason(n.Err)
 		}
 		r.Nodes = append(r.Nodes, report)
 	}
@@ -113,7 +114,7 @@ func (r *checkReport) nobody(v *clusterLook) {
 		if errors.Is(n.Err, wire.ErrNoAuth) || strings.Contains(n.Err.Error(), "WRONGPASS") {
 			s = severityUnknown
 		}
-		r.add(s, "nodes", nil, n.ID, "%s does not answer: %v", n.Addr, n.Err)
+		r.add(s, "nodes", nil, n.ID, "%s does not answer: %s", orNone(n.Addr), reason(n.Err))
 	}
 }
 
@@ -123,6 +124,15 @@ func (r *checkReport) nodes() {
 			r.add(severityWarning, "nodes", nil, n.ID, "the node at %s does not answer: %s", orNone(n.Addr), n.Error)
 		}
 	}
+}
+
+// reason is why a node could not be asked, without the address, which stands beside it.
+func reason(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		return op.Err.Error()
+	}
+	return err.Error()
 }
 
 func orNone(s string) string {
