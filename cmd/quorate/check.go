@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 
 	"github.com/spf13/cobra"
 
-	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/trust"
 )
 
 // exitStatus is an exit code that says what was found. err is what goes to standard error, nil for nothing.
@@ -79,7 +78,8 @@ func (a *app) runCheck(cmd *cobra.Command, what string) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	client, err := checkClient(c)
+	files := trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey}
+	client, err := operatorClient(c.Sequencers, c.Username, c.PasswordFile, files)
 	if err != nil {
 		return err
 	}
@@ -98,20 +98,4 @@ func (a *app) runCheck(cmd *cobra.Command, what string) error {
 		return nil
 	}
 	return &exitStatus{code: int(report.Severity)}
-}
-
-// checkClient is a client of the nodes that the check settings name.
-func checkClient(c *CheckConfig) (*wire.Client, error) {
-	config := wire.ClientConfig{
-		Seeds: c.Sequencers, Name: "quorate-check",
-		Logger: slog.New(slog.DiscardHandler), // what goes wrong is in the report
-	}
-	if c.PasswordFile != "" {
-		password, err := readSecret(c.PasswordFile)
-		if err != nil {
-			return nil, err
-		}
-		config.Password = string(password)
-	}
-	return wire.NewClient(config), nil
 }

@@ -99,7 +99,11 @@ type RaftConfig struct {
 // CheckConfig is what the check commands look at, and when they complain.
 type CheckConfig struct {
 	Sequencers   []string      `koanf:"sequencers" doc:"RESP addresses of sequencer nodes; one that answers is enough"`
-	PasswordFile string        `koanf:"password-file" doc:"file with the password for AUTH"`
+	Username     string        `koanf:"username" doc:"user for AUTH"`
+	PasswordFile string        `koanf:"password-file" doc:"file with that user's password; without it there is no AUTH"`
+	TLSCA        string        `koanf:"tls-ca" doc:"file with the certificates (PEM) that sign those of the cluster"`
+	TLSCert      string        `koanf:"tls-cert" doc:"file with this client's certificate (PEM)"`
+	TLSKey       string        `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
 	Format       string        `koanf:"format" doc:"how the findings are printed: text, json, nagios or prometheus"`
 	Timeout      time.Duration `koanf:"timeout" doc:"how long the whole check may take"`
 	Interval     time.Duration `koanf:"interval" doc:"time between two looks, to see what stands still"`
@@ -167,9 +171,9 @@ func defaultConfig() Config {
 			Connections: 10_000, Fsyncs: 300,
 		},
 		Check: CheckConfig{
-			Sequencers: []string{"127.0.0.1:7379"}, Format: "text", Timeout: 10 * time.Second, Interval: time.Second,
+			Sequencers: []string{"127.0.0.1:7379"}, Username: trust.DefaultUser, Format: "text", Timeout: 10 * time.Second, Interval: time.Second,
 			LagWarning: 1000, LagCritical: 10_000,
 		},
-		Chat:  ChatConfig{URL: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile},
+		Chat: ChatConfig{URL: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile},
 	}
 }

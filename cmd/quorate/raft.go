@@ -220,18 +220,20 @@ func (a *app) raftClient() (*wire.Client, error) {
 	if _, _, err := splitAddr(c.RESPAddr); err != nil {
 		return nil, usagef("--resp-addr: %w", err)
 	}
-	config := wire.ClientConfig{
-		Seeds:  []string{c.RESPAddr},
-		Logger: slog.New(slog.DiscardHandler), // what goes wrong is in the errors
-	}
-	if c.PasswordFile != "" {
-		password, err := readSecret(c.PasswordFile)
+	return operatorClient([]string{c.RESPAddr}, c.Username, c.PasswordFile, trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey})
+}
+
+// operatorClient is a client for commands that ask and change. What goes wrong is in their errors, so it logs nothing.
+func operatorClient(seeds []string, username, passwordFile string, files trust.Files) (*wire.Client, error) {
+	config := wire.ClientConfig{Seeds: seeds, Logger: slog.New(slog.DiscardHandler)}
+	if passwordFile != "" {
+		password, err := readSecret(passwordFile)
 		if err != nil {
 			return nil, err
 		}
-		config.Username, config.Password = c.Username, string(password)
+		config.Username, config.Password = username, string(password)
 	}
-	keys, err := openKeys(trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey}, config.Logger)
+	keys, err := openKeys(files, config.Logger)
 	if err != nil {
 		return nil, err
 	}
