@@ -58,7 +58,9 @@ var arrows = []arrow{
 		"one group knows the words and the limits, and not who asks",
 	},
 	{
-		"raftfsm/wal", nil, nil,
+		"raftfsm/wal",
+		[]string{"meter"},
+		nil,
 		"a log of bytes for many groups; it knows raft's entries and nothing of ours",
 	},
 	{

@@ -22,11 +22,15 @@ func (collector) Describe(ch chan<- *prometheus.Desc) {
 	groupMetrics.Describe(ch)
 	raftMetrics.Describe(ch)
 	storeMetrics.Describe(ch)
+	walMetrics.Describe(ch)
 }
 
 // Collect reads all metrics.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	serverMetrics.Collect(ch, c.node.server)
+	if log := c.node.wal; log != nil {
+		walMetrics.Collect(ch, walSample{log, log.Stats()})
+	}
 	for _, h := range c.node.replicas().held() {
 		id := groupLabel(h.id)
 		groupMetrics.Collect(ch, sampleOf(h), id)
@@ -55,6 +59,10 @@ var serverMetrics = meter.NewSet(nil,
 		func(s *server) float64 { return float64(s.counts.hostile.Load()) }),
 	meter.Counter("quorate_sequencer_auth_failures_total", "AUTH and HELLO with a wrong password.",
 		func(s *server) float64 { return float64(s.counts.wrongPass.Load()) }),
+	meter.Counter("quorate_sequencer_tls_failures_total", "TLS handshakes that failed: no certificate, or one that does not fit.",
+		func(s *server) float64 { return float64(s.counts.strangers.Load()) }),
+	meter.Counter("quorate_sequencer_connections_pushed_total", "Connections closed for others before they proved who they are.",
+		func(s *server) float64 { return float64(s.counts.pushed.Load()) }),
 	meter.Counter("quorate_sequencer_panics_total", "Panics that ended a connection; each is a bug.",
 		func(s *server) float64 { return float64(s.counts.panics.Load()) }),
 	meter.Counters("quorate_sequencer_commands_total", "RESP commands answered, by name and by whether the answer was an error.",

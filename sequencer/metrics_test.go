@@ -97,7 +97,7 @@ func TestMetrics_FollowWhatHappens(t *testing.T) {
 	}
 	for _, name := range []string{
 		"quorate_group_ack_seconds{0}", "quorate_group_entry_commands{0}", "quorate_group_entry_size_bytes{0}",
-		"quorate_raft_log_write_seconds{0}", "quorate_raft_commit_index{0}", "quorate_raft_append_entries_seconds{0}",
+		"quorate_raft_log_write_seconds{0}", "quorate_raft_commit_index{0}", "quorate_wal_write_seconds{}", "quorate_wal_records_total{}", "quorate_raft_append_entries_seconds{0}",
 	} {
 		if got[name] < appends {
 			t.Errorf("leader: %s is %v after %d appends one by one", name, got[name], appends)
