@@ -111,7 +111,7 @@ func judge(check string, v *clusterLook, limits lagLimits) *checkReport {
 func (r *checkReport) nobody(v *clusterLook) {
 	for _, n := range v.Nodes {
 		s := severityCritical
-		if errors.Is(n.Err, wire.ErrNoAuth) || strings.Contains(n.Err.Error(), "WRONGPASS") {
+		if errors.Is(n.Err, wire.ErrNoAuth) || errors.Is(n.Err, wire.ErrNoPerm) || strings.Contains(n.Err.Error(), "WRONGPASS") {
 			s = severityUnknown
 		}
 		r.add(s, "nodes", nil, n.ID, "%s does not answer: %s", orNone(n.Addr), reason(n.Err))

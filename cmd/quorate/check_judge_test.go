@@ -117,6 +117,10 @@ func TestJudge_EachFault(t *testing.T) {
 			severityUnknown, severityUnknown,
 			[]string{"nodes"},
 		},
+		"the user may not ask": {
+			func(v *clusterLook) { v.Nodes, v.Groups = []nodeView{{Addr: "a:1", Err: wire.ErrNoPerm}}, nil },
+			severityUnknown, severityUnknown, []string{"nodes"},
+		},
 		"nobody answers": {
 			func(v *clusterLook) { v.Nodes, v.Groups = []nodeView{{Addr: "a:1", Err: errors.New("refused")}}, nil },
 			severityCritical, severityCritical,
