@@ -25,13 +25,13 @@ type arrow struct {
 var arrows = []arrow{
 	{
 		"cmd/quorate",
-		[]string{"sequencer", "delivery", "sequencer/wire", "trust"},
+		[]string{"sequencer", "delivery", "sequencer/wire", "trust", "meter"},
 		[]string{"sequencer/sequencertest"},
 		"the command wires the parts together; the state machine is the sequencer's own affair",
 	},
 	{
 		"sequencer",
-		[]string{"raftfsm", "raftfsm/wal", "sequencer/wire", "trust"},
+		[]string{"raftfsm", "raftfsm/wal", "sequencer/wire", "trust", "meter"},
 		[]string{"sequencer/sequencertest"},
 		"a sequencer is groups behind RESP; whoever delivers reads its feed, it knows none of them",
 	},
@@ -53,23 +53,29 @@ var arrows = []arrow{
 	},
 	{
 		"raftfsm",
-		[]string{"sequencer/wire", "raftfsm/wal", "trust"},
+		[]string{"sequencer/wire", "raftfsm/wal", "trust", "meter"},
 		nil,
 		"one group knows the words and the limits, and not who asks",
 	},
 	{
-		"raftfsm/wal", nil, nil,
+		"raftfsm/wal",
+		[]string{"meter"},
+		nil,
 		"a log of bytes for many groups; it knows raft's entries and nothing of ours",
 	},
 	{
 		"delivery",
-		[]string{"sequencer/wire", "delivery/frame"},
+		[]string{"sequencer/wire", "delivery/frame", "meter"},
 		[]string{"sequencer", "sequencer/sequencertest", "trust"},
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
 	},
 	{
 		"delivery/frame", nil, nil,
 		"a codec: bytes in, frames out; it knows no connection and no product",
+	},
+	{
+		"meter", nil, nil,
+		"it counts for all parts, so it is a leaf and knows none of them",
 	},
 }
 
@@ -86,6 +92,11 @@ var fences = []fence{
 	{"go.etcd.io/bbolt", []string{"raftfsm"}, "the Raft log is the group's own"},
 	{"github.com/cockroachdb/pebble", []string{"raftfsm"}, "the state store is the group's own"},
 	{"github.com/tidwall/redcon", []string{"sequencer"}, "RESP is served in one place, behind one guard"},
+	{
+		"github.com/prometheus",
+		[]string{"meter", "sequencer", "delivery", "cmd/quorate"},
+		"a group counts; what a scrape looks like is for those who have a port to show it on",
+	},
 	{"github.com/lesismal/nbio", []string{"delivery"}, "the event loop is behind the edge's connection"},
 	{"github.com/spf13", []string{"cmd/quorate"}, "only the command knows flags"},
 	{"github.com/knadh/koanf", []string{"cmd/quorate"}, "only the command knows configuration files and the environment"},

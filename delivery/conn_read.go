@@ -157,6 +157,7 @@ func (c *conn) tellClose(code int) bool {
 		return false
 	}
 	c.told = true
+	c.e.cfg.Closed(code)
 	c.guard(func() { c.h.onClose(c, code) })
 	c.h = nil // nbio may keep the conn in a list for a while, and with it all that the handler holds
 	return true

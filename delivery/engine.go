@@ -31,18 +31,19 @@ type connHandler interface {
 
 // engineConfig holds the limits of an engine. A zero takes the default.
 type engineConfig struct {
-	Pollers        int           // epoll loops; default one per CPU
-	MaxConns       int           // further handshakes get 503; default 1,000,000
-	MaxFrameBytes  int           // longest message of a client, its fragments together; default 64 KiB
-	OutboxBytes    int           // queued for one connection, 32 bytes per frame added; over it send refuses; default 1 MiB
-	OutboxLow      int           // onDrained comes below this; default a quarter of OutboxBytes
-	StallTimeout   time.Duration // a client that takes no byte of a waiting outbox for so long is closed with 4001; default 30 s
-	PingInterval   time.Duration // a client that sent nothing for so long is pinged; default 45 s
-	PongTimeout    time.Duration // a client that sent nothing for so long after a ping is given up; default 20 s
-	MessageTimeout time.Duration // a message that takes longer than this from first byte to last ends with 1008; default 60 s
-	CloseTimeout   time.Duration // a close frame that is not out and answered after so long does not count; default 5 s
-	AllowedOrigins []string      // "https://host[:port]" exactly, or "*"; empty: only the host that was asked
-	Logger         *slog.Logger  // default slog.Default()
+	Pollers        int            // epoll loops; default one per CPU
+	MaxConns       int            // further handshakes get 503; default 1,000,000
+	MaxFrameBytes  int            // longest message of a client, its fragments together; default 64 KiB
+	OutboxBytes    int            // queued for one connection, 32 bytes per frame added; over it send refuses; default 1 MiB
+	OutboxLow      int            // onDrained comes below this; default a quarter of OutboxBytes
+	StallTimeout   time.Duration  // a client that takes no byte of a waiting outbox for so long is closed with 4001; default 30 s
+	PingInterval   time.Duration  // a client that sent nothing for so long is pinged; default 45 s
+	PongTimeout    time.Duration  // a client that sent nothing for so long after a ping is given up; default 20 s
+	MessageTimeout time.Duration  // a message that takes longer than this from first byte to last ends with 1008; default 60 s
+	CloseTimeout   time.Duration  // a close frame that is not out and answered after so long does not count; default 5 s
+	AllowedOrigins []string       // "https://host[:port]" exactly, or "*"; empty: only the host that was asked
+	Logger         *slog.Logger   // default slog.Default()
+	Closed         func(code int) // told of the end of each connection, as onClose is; default nobody
 }
 
 func (c engineConfig) withDefaults() engineConfig {
@@ -68,6 +69,9 @@ func (c engineConfig) withDefaults() engineConfig {
 	wait(&c.CloseTimeout, 5*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Closed == nil {
+		c.Closed = func(int) {}
 	}
 	return c
 }

@@ -182,6 +182,7 @@ func (r *feedReader) take(ctx context.Context, events []wire.Event, next wire.Of
 		r.out.feed(&events[i])
 	}
 	r.out.flush()
+	r.feeds.srv.stats.read(events)
 	r.next = next
 	if len(events) > 0 {
 		r.suspect = 0
@@ -195,6 +196,7 @@ func (r *feedReader) take(ctx context.Context, events []wire.Event, next wire.Of
 func (r *feedReader) doubt(ctx context.Context) {
 	nodes := r.feeds.srv.seq.ReplicasOf(r.group)
 	if r.suspect > r.next {
+		r.feeds.srv.stats.feedSwitches.Add(1)
 		r.log.Warn("a replica's feed stands still, reading another", "replica", r.node)
 		r.turn = max(slices.Index(nodes, r.witness), 0)
 		r.suspect = 0
@@ -219,6 +221,7 @@ func (r *feedReader) fails(ctx context.Context, err error) {
 	}
 	r.turn++
 	r.hangUp()
+	r.feeds.srv.stats.feedFailures.Add(1)
 	if r.failed++; r.failed == 3 { // one failure is a node that went away
 		r.feeds.late.Add(1)
 		r.log.Warn("the feed cannot be read", "err", err)
@@ -237,6 +240,7 @@ func (r *feedReader) works() {
 // trimmed takes up the feed at its end, after it was away for longer than events are kept: every session looks what it
 // missed, in all its chats.
 func (r *feedReader) trimmed(ctx context.Context) {
+	r.feeds.srv.stats.feedTrims.Add(1)
 	r.log.Warn("the feed was trimmed beyond this reader, all sessions catch up", "offset", r.next)
 	if err := r.toHead(ctx); err != nil {
 		r.fails(ctx, err)

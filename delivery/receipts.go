@@ -18,6 +18,7 @@ type markKey struct{ chatID, user string }
 // A receipt that is lost with this edge is no harm: the client acknowledges again when it resumes.
 type receiptWriter struct {
 	seq     *wire.Client
+	stats   *stats
 	delay   time.Duration
 	most    int
 	timeout time.Duration
@@ -31,20 +32,33 @@ type receiptWriter struct {
 
 func newReceiptWriter(srv *Server) *receiptWriter {
 	return &receiptWriter{
-		seq: srv.seq, delay: srv.limits.ReceiptDelay, most: srv.limits.PendingReceipts,
+		seq: srv.seq, stats: srv.stats, delay: srv.limits.ReceiptDelay, most: srv.limits.PendingReceipts,
 		timeout: srv.limits.RequestTimeout, log: srv.log,
 		pending: map[markKey]wire.Mark{}, full: make(chan struct{}, 1),
 	}
 }
 
-// add takes a mark, or refuses it when too many wait.
+// add takes a mark of a client, or refuses it when too many wait.
 func (w *receiptWriter) add(chatID string, m wire.Mark) *problem {
+	w.stats.marks.Add(1)
+	p := w.merge(chatID, m)
+	if p != nil {
+		w.stats.marksLost.Add(1)
+	}
+	return p
+}
+
+// merge puts a mark among those that wait.
+func (w *receiptWriter) merge(chatID string, m wire.Mark) *problem {
 	key := markKey{chatID, m.UserID}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	have, ok := w.pending[key]
 	if !ok && len(w.pending) >= w.most {
 		return refuse(codeOverloaded, "too many receipts wait")
+	}
+	if ok {
+		w.stats.marksMerged.Add(1)
 	}
 	m.Delivered, m.Read = max(m.Delivered, have.Delivered), max(m.Read, have.Read)
 	w.pending[key] = m
@@ -96,6 +110,7 @@ func (w *receiptWriter) write() {
 	for chatID, marks := range chats {
 		window <- struct{}{}
 		wg.Add(1)
+		w.stats.receiptCommands.Add(1)
 		w.seq.ReceiptAsync(w.timeout, chatID, marks, func(results []wire.MarkResult, err error) {
 			w.written(chatID, marks, results, err)
 			<-window
@@ -115,7 +130,8 @@ func (w *receiptWriter) written(chatID string, marks []wire.Mark, results []wire
 		switch {
 		case fault == nil, errors.Is(fault, wire.ErrNotMember), errors.Is(fault, wire.ErrNoChat): // or he has left meanwhile
 		case wire.Temporary(fault):
-			if w.add(chatID, m) != nil {
+			if w.merge(chatID, m) != nil {
+				w.stats.marksLost.Add(1)
 				w.log.Warn("a receipt is lost: too many wait", "chat", chatID)
 			}
 		default:

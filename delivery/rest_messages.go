@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -27,7 +28,9 @@ func (s *Server) sendMessage(ctx context.Context, c *call) error {
 	if p := s.rates.take(c.user, s.now()); p != nil {
 		return p
 	}
+	began := time.Now()
 	a, err := s.seq.Append(ctx, q)
+	s.stats.answered(began, a, err)
 	if err != nil {
 		return err
 	}

@@ -80,6 +80,7 @@ func (s *session) pushLive(m *message) (flush bool, pulls []pull) {
 	live := m.Seq == cur.next && !cur.queued && !cur.pulling && !s.full
 	if live && s.room(m.frame(s), 3) {
 		cur.next++
+		s.live++
 		flush = !s.dirty
 		s.dirty = true
 		return flush, nil
@@ -206,6 +207,7 @@ func (s *session) pump() (pulls []pull) {
 
 // start asks the sequencer for pages. The answers come on the client's goroutines.
 func (s *session) start(pulls []pull) {
+	s.srv.stats.pullsUnderway.Add(int64(len(pulls)))
 	for _, p := range pulls {
 		timeout := s.srv.limits.RequestTimeout
 		if p.next == 0 {
@@ -234,6 +236,7 @@ func startOf(h wire.Head) wire.Seq { return max(h.DeliveredUpTo+1, h.From, 1) }
 
 // pulled takes a page.
 func (s *session) pulled(p pull, page wire.Page, err error) {
+	pushed := uint64(0)
 	s.settle(p, err, func() bool {
 		for i := range page.Messages {
 			m := &page.Messages[i]
@@ -245,11 +248,13 @@ func (s *session) pulled(p pull, page wire.Page, err error) {
 				return true
 			}
 			p.cur.next = m.Seq + 1
+			pushed++
 		}
 		s.page = min(s.page*2, s.srv.limits.PageMessages)
 		p.cur.next = max(p.cur.next, page.Next)
 		return page.Next != 0 || p.cur.known >= p.cur.next
 	})
+	s.srv.stats.pushedCaughtUp.Add(pushed)
 	s.mu.Lock()
 	c, open := s.c, s.state == stateLive
 	s.mu.Unlock()
@@ -260,6 +265,7 @@ func (s *session) pulled(p pull, page wire.Page, err error) {
 
 // settle ends a pull: step takes its result and tells whether the cursor needs another.
 func (s *session) settle(p pull, err error, step func() (more bool)) {
+	s.srv.stats.pulled(err)
 	s.mu.Lock()
 	s.pulls--
 	p.cur.pulling = false

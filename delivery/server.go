@@ -66,6 +66,7 @@ type Server struct {
 	limits Limits
 	log    *slog.Logger
 	now    func() time.Time
+	stats  *stats
 
 	seq      *wire.Client
 	auth     *authenticator
@@ -123,6 +124,7 @@ func newServer(cfg Config) *Server {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.stats = newStats()
 	s.log = s.log.With("part", "delivery", "region", cfg.Region)
 	if s.now == nil {
 		s.now = time.Now
@@ -141,7 +143,7 @@ func newServer(cfg Config) *Server {
 	s.greeter = newGreeter(s)
 	s.engine = newEngine(engineConfig{
 		MaxConns: s.limits.Connections, MaxFrameBytes: s.limits.FrameBytes, OutboxBytes: s.limits.OutboxBytes,
-		AllowedOrigins: cfg.OriginAllow, Logger: s.log,
+		AllowedOrigins: cfg.OriginAllow, Logger: s.log, Closed: s.stats.closed,
 	})
 	s.http = &http.Server{
 		Handler: s, MaxHeaderBytes: s.limits.HeaderBytes, ReadHeaderTimeout: s.limits.HeaderTimeout,
@@ -226,8 +228,10 @@ func (s *Server) after(d time.Duration, f func()) {
 	})
 }
 
-// note logs a refusal that is this server's fault. Those that are the client's, or pass by themselves, are not news.
+// note counts a refusal, and logs it where it is this server's fault. Those that are the client's, or pass by themselves,
+// are not news.
 func (s *Server) note(p *problem, what string, err error) {
+	s.stats.refused(p.code)
 	if p.code == codeInternal {
 		s.log.Error("a request failed", "what", what, "err", err)
 	}

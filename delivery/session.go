@@ -37,6 +37,7 @@ type session struct {
 	state    sessionState
 	pre      identity // from the handshake, where it held a token
 	dirty    bool     // frames wait for a flush that a feed reader has promised
+	live     uint64   // messages pushed since the last such flush
 	requests int      // that wait for the sequencer
 
 	chats    map[string]*cursor
@@ -155,6 +156,8 @@ func (s *session) flushed() *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dirty = false
+	s.srv.stats.pushedLive.Add(s.live)
+	s.live = 0
 	return s.c
 }
 

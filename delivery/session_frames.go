@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -116,8 +117,10 @@ func (s *session) send(r *request) *problem {
 		return p
 	}
 	return s.waiting(func() {
+		began := time.Now()
 		s.srv.seq.AppendAsync(s.srv.limits.RequestTimeout, q, func(a wire.AppendAck, err error) {
 			defer s.done()
+			s.srv.stats.answered(began, a, err)
 			if err != nil {
 				s.refused(r.ref, "send", err)
 				return

@@ -29,6 +29,7 @@ type Group struct {
 	transport *transport
 	raft      *raft.Raft
 	installs  atomic.Uint64
+	stats     *Stats
 	watched   atomic.Int64 // futures of raft that have not been answered
 
 	observer     *raft.Observer
@@ -55,12 +56,13 @@ func Open(cfg Config, mux *Mux) (*Group, error) {
 	g := &Group{
 		cfg: cfg, log: cfg.Logger, changed: make(chan struct{}), closing: make(chan struct{}), stopped: make(chan struct{}),
 		reads: make(chan *readPoint, maxWaitingReads), observations: make(chan raft.Observation, 64),
-		dog: newWatchdog(cfg.WriteDeadline, cfg.Fatal),
+		dog: newWatchdog(cfg.WriteDeadline, cfg.Fatal), stats: newStats(),
 	}
 	if err := g.open(mux); err != nil {
 		return nil, errors.Join(err, g.closeFiles())
 	}
 	g.observer = raft.NewObserver(g.observations, false, func(o *raft.Observation) bool {
+		g.stats.observe(o.Data)
 		switch o.Data.(type) {
 		case raft.LeaderObservation, raft.RaftState:
 			return true
@@ -90,6 +92,7 @@ func (g *Group) open(mux *Mux) error {
 	if err != nil {
 		return err
 	}
+	snapshots.taken = g.stats.Snapshots.Took
 	if err := g.reconcile(snapshots); err != nil {
 		return err
 	}
@@ -128,7 +131,7 @@ func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
 	if err != nil {
 		return err
 	}
-	var logs raft.LogStore = guardedLog{LogStore: cached, dog: g.dog}
+	var logs raft.LogStore = timedLog{LogStore: guardedLog{LogStore: cached, dog: g.dog}, stats: g.stats}
 	if g.cfg.WrapLogStore != nil {
 		logs = g.cfg.WrapLogStore(logs)
 	}
@@ -142,7 +145,8 @@ func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
 	if err := g.bootstrap(options, logs, stable, snapshots); err != nil {
 		return err
 	}
-	g.raft, err = raft.NewRaft(options, newFSM(g.store, g.cfg.Fatal), logs, stable, snapshots, g.transport)
+	machine := timedFSM{FSM: newFSM(g.store, g.cfg.Fatal), stats: g.stats}
+	g.raft, err = raft.NewRaft(options, machine, logs, stable, snapshots, timedTransport{g.transport, g.stats})
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}

@@ -55,6 +55,8 @@ func (g *Group) serveReads() {
 			}
 		}
 		err := g.verify()
+		g.stats.ReadRounds.Add(1)
+		g.stats.ReadsServed.Add(uint64(len(batch)))
 		for _, p := range batch {
 			p.done <- err
 		}

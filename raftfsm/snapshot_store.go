@@ -23,7 +23,8 @@ const retainedSnapshots = 2
 // A directory that ends in .tmp is not finished, and goes at the next start.
 type snapshotStore struct {
 	dir      string
-	received func() // told of every snapshot that came from another node
+	received func()                // told of every snapshot that came from another node
+	taken    func(began time.Time) // told of every snapshot of this node's own; nil for nobody
 
 	mu sync.Mutex // held while snapshots are listed, renamed or removed
 }
@@ -51,7 +52,7 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	configurationIndex uint64, _ raft.Transport,
 ) (raft.SnapshotSink, error) {
 	id := fmt.Sprintf("%020d-%020d-%d", index, term, time.Now().UnixNano())
-	sink := &snapshotSink{store: s, tmp: filepath.Join(s.dir, id+".tmp"), meta: raft.SnapshotMeta{
+	sink := &snapshotSink{store: s, begun: time.Now(), tmp: filepath.Join(s.dir, id+".tmp"), meta: raft.SnapshotMeta{
 		Version: version, ID: id, Index: index, Term: term, Configuration: configuration,
 		ConfigurationIndex: configurationIndex,
 	}}
@@ -164,6 +165,7 @@ type snapshotSink struct {
 	store *snapshotStore
 	meta  raft.SnapshotMeta
 	tmp   string
+	begun time.Time
 	pipe  *io.PipeWriter // of a stream that is being unpacked
 	done  chan error     // what came of unpacking
 	ended bool
@@ -219,6 +221,9 @@ func (s *snapshotSink) Close() error {
 	}
 	if err := s.finish(); err != nil {
 		return errors.Join(fmt.Errorf("finish a snapshot: %w", err), os.RemoveAll(s.tmp))
+	}
+	if s.pipe == nil && s.store.taken != nil {
+		s.store.taken(s.begun)
 	}
 	return nil
 }

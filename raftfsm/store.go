@@ -61,6 +61,7 @@ type Store struct {
 	unseen *unseen // the apply goroutine's; replaced with db
 
 	failure failure
+	stalls  atomic.Uint64 // times that writes waited for flushes or compactions
 }
 
 // OpenStore opens the store in dir, or makes it. A replacement that a crash cut short is finished or undone first.
@@ -109,9 +110,12 @@ func (s *Store) openPebble(dir string, readOnly bool) (*pebble.DB, error) {
 		Cache: cache, MemTableSize: s.cfg.MemTableBytes, MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold: 4, L0StopWritesThreshold: 24, Logger: quiet{&s.failure},
 		// A flush or compaction that fails is tried again for ever, and meanwhile writes stand still or memory grows.
-		EventListener: &pebble.EventListener{BackgroundError: func(err error) {
-			s.failure.tell(fmt.Errorf("%w: background work of the store: %w", ErrStorage, err))
-		}},
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) {
+				s.failure.tell(fmt.Errorf("%w: background work of the store: %w", ErrStorage, err))
+			},
+			WriteStallBegin: func(pebble.WriteStallBeginInfo) { s.stalls.Add(1) },
+		},
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

@@ -2,6 +2,7 @@ package sequencer
 
 import (
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/raftfsm"
 	"github.com/quorate/quorate/sequencer/wire"
@@ -22,7 +23,8 @@ func (f doneFunc) complete(res raftfsm.Result, err error) { f(res, err) }
 // pending is one submitted command that nobody has answered yet.
 type pending struct {
 	done completion
-	slot wire.Slot // of the command's key, for MOVED
+	slot wire.Slot     // of the command's key, for MOVED
+	came time.Duration // when it was accepted; see clock
 }
 
 // batch is the content of one entry while it is filled, and who waits for it while it is in flight.
@@ -52,6 +54,7 @@ func newQueue(limits *Limits) *queue {
 // put adds a command. It answers wire.ErrBusy where the queue is full and wire.ErrTryAgain where it is closed, and then
 // done has not been taken.
 func (q *queue) put(cmd raftfsm.Command, slot wire.Slot, done completion) error {
+	now := clock()
 	q.mu.Lock()
 	switch {
 	case q.closed:
@@ -71,7 +74,7 @@ func (q *queue) put(cmd raftfsm.Command, slot wire.Slot, done completion) error 
 		last.commands = append(last.commands, full.commands[before:]...)
 		full.commands = full.commands[:before]
 	}
-	last.waiting = append(last.waiting, pending{done: done, slot: slot})
+	last.waiting = append(last.waiting, pending{done: done, slot: slot, came: now})
 	last.outbox = last.outbox || leavesOutbox(cmd)
 	q.mu.Unlock()
 	select {

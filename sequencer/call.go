@@ -14,9 +14,10 @@ import (
 // sets err, out or res and then calls finish, once; the connection's writer alone reads them, after that.
 type call struct {
 	conn  *conn
-	resp3 bool // as it was when the command came: HELLO changes it for those behind
-	cost  int  // bytes that its arguments and its answer may take; the lock of conn.answers
-	last  bool // nothing is read or answered behind it
+	of    *command // nil where there is no such command, or AUTH is wanted first
+	resp3 bool     // as it was when the command came: HELLO changes it for those behind
+	cost  int      // bytes that its arguments and its answer may take; the lock of conn.answers
+	last  bool     // nothing is read or answered behind it
 
 	err    error
 	out    []byte              // the answer, where encode is nil
@@ -54,9 +55,9 @@ func (k *call) done() <-chan struct{} {
 // write adds the answer to r.
 func (k *call) write(r *reply) {
 	r.resp3 = k.resp3
+	k.conn.srv.counts.answered(k.of, k.err)
 	switch {
 	case k.err != nil:
-		k.conn.srv.counts.refusal(k.err)
 		r.err(k.err)
 	case k.encode != nil:
 		k.encode(r, k)

@@ -12,6 +12,7 @@ type command struct {
 	flags   string // of Redis, separated by a space
 	preAuth bool   // runs before AUTH
 	right   right  // that it takes
+	number  int    // from 1; init sets it
 
 	// run starts the command and sees to it that k is finished once, or answers an error.
 	run func(c *conn, k *call, a args) error
@@ -196,7 +197,8 @@ func init() {
 		right: rightAny,
 		group: "server", summary: "Tells about the commands.", complexity: "O(N) with N commands",
 	})
-	for _, known := range table {
+	for i, known := range table {
+		known.number = i + 1
 		byName[known.name] = known
 	}
 }

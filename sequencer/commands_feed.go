@@ -105,8 +105,20 @@ func feedRead(c *conn, k *call, a args) error {
 			return err
 		}
 	}
+	c.feeds = true
+	q.host.stats.readers.read(c.id, q.offset)
 	k.spawn(func(r *reply) error { return q.read(c, r) })
 	return nil
+}
+
+// leaveFeeds forgets how far the connection has read, at its end.
+func (c *conn) leaveFeeds() {
+	if !c.feeds {
+		return
+	}
+	for _, h := range c.node.replicas().held() {
+		h.stats.readers.leave(c.id)
+	}
 }
 
 // feedCount is how many events one answer has where COUNT does not say.

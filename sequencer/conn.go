@@ -36,6 +36,7 @@ type conn struct {
 	readOnly  bool // a replica may answer reads, as with READONLY in Redis
 	name      string
 	lastWrite []*call // per group, the last write that was under way when it was sent
+	feeds     bool    // it has read feeds
 
 	answers  *answers
 	reads    sync.WaitGroup
@@ -73,6 +74,7 @@ func (c *conn) serve(first redcon.Command) {
 	}
 	c.kill()
 	c.reads.Wait()
+	c.leaveFeeds()
 	c.logEnd(err)
 }
 
@@ -115,6 +117,7 @@ func (c *conn) start(cmd redcon.Command) error {
 	k := &call{conn: c, resp3: c.resp3, cost: callCost + len(cmd.Raw)}
 	c.recheck()
 	known, err := c.admit(a)
+	k.of = known
 	if known != nil && known.cost != nil {
 		k.cost += known.cost(c, a)
 	}

@@ -25,6 +25,7 @@ type host struct {
 	entries  atomic.Int64 // proposed
 	commands atomic.Int64 // in them
 	outbox   *outbox
+	stats    *hostStats
 
 	stop     chan struct{} // closed to end the proposer
 	stopOnce sync.Once
@@ -40,6 +41,7 @@ func openHost(n *Node, id wire.GroupID, generation uint64, first []raftfsm.Peer)
 		inFlight: make(tokens, n.cfg.Limits.InFlight),
 		flights:  make(chan flight, n.cfg.Limits.InFlight),
 		stop:     make(chan struct{}),
+		stats:    newHostStats(),
 	}
 	h.outbox = newOutbox(h)
 	var err error

@@ -1,7 +1,6 @@
 package sequencer
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -113,9 +112,9 @@ func infoStats(s *server, w *infoWriter) {
 	w.line("commands_proposed", batched)
 	w.line("appends", counts.appends.Load())
 	w.line("reads", counts.reads.Load())
-	w.line("refused_busy", counts.busy.Load())
-	w.line("refused_moved", counts.moved.Load())
-	w.line("outcomes_unknown", counts.vague.Load())
+	w.line("refused_busy", counts.refusals(wire.ErrBusy))
+	w.line("refused_moved", counts.refusals(&wire.MovedError{}))
+	w.line("outcomes_unknown", counts.refusals(wire.ErrUnknown))
 	w.line("protocol_errors", counts.hostile.Load())
 	w.line("auth_failures", counts.wrongPass.Load())
 	w.line("tls_strangers", counts.strangers.Load())
@@ -126,19 +125,6 @@ func infoStats(s *server, w *infoWriter) {
 	w.line("raft_pushed_connections", raft.Pushed)
 	w.line("raft_forged", raft.Forged)
 	w.line("panics", counts.panics.Load())
-}
-
-// refusal counts an error that a client was answered.
-func (s *serverCounts) refusal(err error) {
-	var moved *wire.MovedError
-	switch {
-	case errors.Is(err, wire.ErrBusy):
-		s.busy.Add(1)
-	case errors.Is(err, wire.ErrUnknown):
-		s.vague.Add(1)
-	case errors.As(err, &moved):
-		s.moved.Add(1)
-	}
 }
 
 func infoCluster(s *server, w *infoWriter) {

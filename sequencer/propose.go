@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"github.com/quorate/quorate/meter"
 	"github.com/quorate/quorate/raftfsm"
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -77,6 +78,8 @@ func (h *host) proposeOne() bool {
 	entry := raftfsm.AppendEntry(make([]byte, 0, size), h.now(), len(b.waiting), b.commands)
 	h.entries.Add(1)
 	h.commands.Add(int64(len(b.waiting)))
+	h.stats.entryCommands.Observe(float64(len(b.waiting)))
+	h.stats.entryBytes.Observe(float64(len(entry)))
 	h.flights <- flight{proposal: h.raft.Propose(entry), batch: b} // has room for all tokens of the group
 	return true
 }
@@ -93,6 +96,7 @@ func (h *host) now() wire.Millis {
 // complete answers the commands of the entries in flight, in the order of the log, until there are no more.
 func (h *host) complete() {
 	defer h.done.Done()
+	acks := meter.NewTally(h.stats.acks)
 	for f := range h.flights {
 		results, err := f.proposal.Wait()
 		h.inFlight.give()
@@ -107,9 +111,12 @@ func (h *host) complete() {
 			if f.batch.outbox {
 				h.outbox.kick()
 			}
+			now := clock()
 			for i, p := range f.batch.waiting {
 				p.done.complete(results[i], nil)
+				acks.Add((now - p.came).Seconds())
 			}
+			acks.Flush()
 			h.queue.recycle(f.batch)
 		}
 	}

@@ -44,11 +44,12 @@ type serverCounts struct {
 	accepted, rejected atomic.Int64 // connections
 	commands           atomic.Int64
 	appends, reads     atomic.Int64 // done
-	busy, moved, vague atomic.Int64 // answers BUSY, MOVED and UNKNOWN
 	hostile, wrongPass atomic.Int64
 	strangers, pushed  atomic.Int64 // handshakes that failed; connections closed for others before they proved who they are
 	denied             atomic.Int64 // answers NOPERM
 	panics             atomic.Int64
+	outcomes           []outcomes      // of calls, by the number of the command; 0 is of those that do not exist
+	refused            []atomic.Uint64 // answers that are errors, by the index in reasons
 }
 
 const (
@@ -67,6 +68,7 @@ func newServer(n *Node, ln net.Listener) *server {
 	if n.cfg.Keys != nil {
 		s.tls = n.cfg.Keys.Server("", n.takes)
 	}
+	s.counts.makeRoom()
 	return s
 }
 

@@ -20,6 +20,8 @@ type Config struct {
 	Chat      ChatConfig      `koanf:"chat"`
 	Cert      CertConfig      `koanf:"cert"`
 	User      UserConfig      `koanf:"user"`
+	Check     CheckConfig     `koanf:"check"`
+	Doctor    DoctorConfig    `koanf:"doctor"`
 }
 
 // LogConfig is how every command logs. Logs go to standard error.
@@ -32,7 +34,7 @@ type LogConfig struct {
 type DevConfig struct {
 	Data     string `koanf:"data" doc:"directory for everything that lasts"`
 	Addr     string `koanf:"addr" doc:"address for REST and WebSocket"`
-	OpsAddr  string `koanf:"ops-addr" doc:"address for health and profiles"`
+	OpsAddr  string `koanf:"ops-addr" doc:"address for health, metrics and profiles"`
 	RESPAddr string `koanf:"resp-addr" doc:"RESP address of the first node; the next nodes take the next ports"`
 	Nodes    int    `koanf:"nodes" doc:"number of sequencer nodes, 1, 3 or 5; fixed when the data is made"`
 	Groups   int    `koanf:"groups" doc:"number of Raft groups; fixed when the data is made"`
@@ -45,7 +47,7 @@ type SequencerConfig struct {
 	Data         string   `koanf:"data" doc:"directory for this node's data"`
 	RaftAddr     string   `koanf:"raft-addr" doc:"address for the other nodes"`
 	RESPAddr     string   `koanf:"resp-addr" doc:"address for clients (RESP)"`
-	OpsAddr      string   `koanf:"ops-addr" doc:"address for health and profiles; empty for none"`
+	OpsAddr      string   `koanf:"ops-addr" doc:"address for health, metrics and profiles; empty for none"`
 	Region       string   `koanf:"region" doc:"name of the region this node is in"`
 	Zone         string   `koanf:"zone" doc:"name of what fails as one; a group's replicas are kept in different zones"`
 	Groups       int      `koanf:"groups" doc:"number of Raft groups; fixed when the cluster is made"`
@@ -65,7 +67,7 @@ type SequencerConfig struct {
 type DeliveryConfig struct {
 	Sequencers    []string `koanf:"sequencers" doc:"RESP addresses of sequencer nodes; one that answers is enough"`
 	Addr          string   `koanf:"addr" doc:"address for REST and WebSocket"`
-	OpsAddr       string   `koanf:"ops-addr" doc:"address for health and profiles; empty for none"`
+	OpsAddr       string   `koanf:"ops-addr" doc:"address for health, metrics and profiles; empty for none"`
 	Region        string   `koanf:"region" doc:"name of the region this node is in"`
 	Roles         []string `koanf:"roles" doc:"what this node does: edge,hub (both, always, in this version)"`
 	NoAuth        bool     `koanf:"no-auth" doc:"accept 'Authorization: Bearer user:NAME' in place of a token; on loopback only"`
@@ -92,6 +94,30 @@ type RaftConfig struct {
 	TLSCA        string `koanf:"tls-ca" doc:"file with the certificates (PEM) that sign those of the cluster"`
 	TLSCert      string `koanf:"tls-cert" doc:"file with this client's certificate (PEM)"`
 	TLSKey       string `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
+}
+
+// CheckConfig is what the check commands look at, and when they complain.
+type CheckConfig struct {
+	Sequencers   []string      `koanf:"sequencers" doc:"RESP addresses of sequencer nodes; one that answers is enough"`
+	Username     string        `koanf:"username" doc:"user for AUTH"`
+	PasswordFile string        `koanf:"password-file" doc:"file with that user's password; without it there is no AUTH"`
+	TLSCA        string        `koanf:"tls-ca" doc:"file with the certificates (PEM) that sign those of the cluster"`
+	TLSCert      string        `koanf:"tls-cert" doc:"file with this client's certificate (PEM)"`
+	TLSKey       string        `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
+	Format       string        `koanf:"format" doc:"how the findings are printed: text, json, nagios or prometheus"`
+	Timeout      time.Duration `koanf:"timeout" doc:"how long the whole check may take"`
+	Interval     time.Duration `koanf:"interval" doc:"time between two looks, to see what stands still"`
+	LagWarning   int           `koanf:"lag-warning" doc:"entries that a replica may be behind before it is a warning; 0 for any"`
+	LagCritical  int           `koanf:"lag-critical" doc:"entries that a replica may be behind before it is critical; 0 for any"`
+}
+
+// DoctorConfig is what a node on this machine would need.
+type DoctorConfig struct {
+	Data        string   `koanf:"data" doc:"directory for a node's data; it need not exist yet"`
+	Listen      []string `koanf:"listen" doc:"addresses that nodes here are to listen on"`
+	Peers       []string `koanf:"peers" doc:"addresses of other nodes that must be reachable from here"`
+	Connections int      `koanf:"connections" doc:"clients' connections that a node here is to hold"`
+	Fsyncs      int      `koanf:"fsyncs" doc:"number of writes with fsync to measure"`
 }
 
 // ChatConfig is who the chat commands are, and where they talk to.
@@ -140,6 +166,14 @@ func defaultConfig() Config {
 		Raft:  RaftConfig{RESPAddr: "127.0.0.1:7379", Username: trust.DefaultUser},
 		Cert:  CertConfig{Dir: "quorate-certs", Cluster: "quorate"},
 		User:  UserConfig{File: "users.yaml", Role: string(trust.Edge)},
-		Chat:  ChatConfig{URL: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile},
+		Doctor: DoctorConfig{
+			Data: ".", Listen: []string{"127.0.0.1:7300", "127.0.0.1:7379", "127.0.0.1:8080", "127.0.0.1:9090", "127.0.0.1:9091"},
+			Connections: 10_000, Fsyncs: 300,
+		},
+		Check: CheckConfig{
+			Sequencers: []string{"127.0.0.1:7379"}, Username: trust.DefaultUser, Format: "text", Timeout: 10 * time.Second, Interval: time.Second,
+			LagWarning: 1000, LagCritical: 10_000,
+		},
+		Chat: ChatConfig{URL: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile},
 	}
 }

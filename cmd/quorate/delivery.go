@@ -66,7 +66,9 @@ func (a *app) runDelivery(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	ops, err := openOps(c.OpsAddr, map[string]probe{"delivery": edgeReadiness(edge.Addr())}, logger)
+	shown := newMetrics()
+	shown.edge(edge)
+	ops, err := openOps(c.OpsAddr, map[string]probe{"delivery": edgeReadiness(edge.Addr())}, shown, logger)
 	if err != nil {
 		return errors.Join(err, closeEdge(edge))
 	}

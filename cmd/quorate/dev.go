@@ -128,11 +128,13 @@ func startDev(c *DevConfig, state devState, secret []byte, logger *slog.Logger) 
 		return d, err
 	}
 	d.edge = edge
-	probes := map[string]probe{"delivery": edgeReadiness(edge.Addr())}
+	probes, shown := map[string]probe{"delivery": edgeReadiness(edge.Addr())}, newMetrics()
+	shown.edge(edge)
 	for i, node := range d.nodes {
 		probes["sequencer "+state.Nodes[i].ID] = readiness(node.Ready)
+		shown.node(wire.NodeID(state.Nodes[i].ID), node)
 	}
-	d.ops, err = openOps(c.OpsAddr, probes, logger)
+	d.ops, err = openOps(c.OpsAddr, probes, shown, logger)
 	return d, err
 }
 

@@ -39,7 +39,14 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if err == nil {
 		return exitOK
 	}
+	var status *exitStatus
+	if errors.As(err, &status) && status.err == nil {
+		return status.code
+	}
 	fmt.Fprintf(stderr, "quorate: %s\n", oneLine(err))
+	if status != nil {
+		return status.code
+	}
 	if errors.Is(err, errUsage) {
 		return exitUsage
 	}

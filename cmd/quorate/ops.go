@@ -27,16 +27,16 @@ func readiness(ready func(context.Context) error) probe {
 	}
 }
 
-// opsServer answers /healthz, /readyz and /debug/pprof/ on an address of its own, away from the users' port.
+// opsServer answers /healthz, /readyz, /metrics and /debug/pprof/ on an address of its own, away from the users' port.
 type opsServer struct {
 	listener net.Listener
 	server   *http.Server
 	done     chan struct{} // closed when Serve has returned
 }
 
-// openOps listens on addr. /healthz tells that the process lives; /readyz runs the probes by name. With addr "" there is
-// no server, and Close is fine.
-func openOps(addr string, ready map[string]probe, logger *slog.Logger) (*opsServer, error) {
+// openOps listens on addr. /healthz tells that the process lives; /readyz runs the probes by name; /metrics shows what is
+// counted. With addr "" there is no server, and Close is fine.
+func openOps(addr string, ready map[string]probe, shown metrics, logger *slog.Logger) (*opsServer, error) {
 	if addr == "" {
 		return &opsServer{}, nil
 	}
@@ -47,6 +47,7 @@ func openOps(addr string, ready map[string]probe, logger *slog.Logger) (*opsServ
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answerHealth(w, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answerHealth(w, reasons(ready)) })
+	mux.Handle("GET /metrics", shown.handler(logger))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)

@@ -28,7 +28,7 @@ func TestOps_ReadyOnlyWhenEveryPartIs(t *testing.T) {
 	ops, err := openOps("127.0.0.1:0", map[string]probe{
 		"n1": func() error { return nil },
 		"n2": func() error { return well },
-	}, slog.New(slog.DiscardHandler))
+	}, newMetrics(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestOps_ReadyOnlyWhenEveryPartIs(t *testing.T) {
 }
 
 func TestOps_NoneWithoutAnAddress(t *testing.T) {
-	ops, err := openOps("", nil, slog.New(slog.DiscardHandler))
+	ops, err := openOps("", nil, newMetrics(), slog.New(slog.DiscardHandler))
 	if err != nil || ops.Addr() != "" || ops.Close() != nil {
 		t.Errorf("%v %q", err, ops.Addr())
 	}

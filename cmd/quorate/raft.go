@@ -53,6 +53,7 @@ func (a *app) raftCommand() *cobra.Command {
 type raftPeer struct {
 	Group    int    `json:"group"`
 	Node     string `json:"nodeId"`
+	Replica  string `json:"replica"`
 	RaftAddr string `json:"raftAddr"`
 	RESPAddr string `json:"respAddr"`
 	Suffrage string `json:"suffrage"`
@@ -155,7 +156,7 @@ func nodePeers(ctx context.Context, client *wire.Client, addr string, command []
 	var peers []raftPeer
 	for _, r := range reply.Elems() {
 		peers = append(peers, raftPeer{
-			Group: int(r.Field("group").Num()), Node: r.Field("nodeId").Str(), RaftAddr: r.Field("raftAddr").Str(),
+			Group: int(r.Field("group").Num()), Node: r.Field("nodeId").Str(), Replica: r.Field("replica").Str(), RaftAddr: r.Field("raftAddr").Str(),
 			RESPAddr: r.Field("respAddr").Str(), Suffrage: r.Field("suffrage").Str(), Leader: r.Field("leader").Bool(),
 			State: r.Field("state").Str(), Term: r.Field("term").Num(), Commit: r.Field("commit").Num(),
 			Applied: r.Field("applied").Num(),
@@ -219,18 +220,20 @@ func (a *app) raftClient() (*wire.Client, error) {
 	if _, _, err := splitAddr(c.RESPAddr); err != nil {
 		return nil, usagef("--resp-addr: %w", err)
 	}
-	config := wire.ClientConfig{
-		Seeds:  []string{c.RESPAddr},
-		Logger: slog.New(slog.DiscardHandler), // what goes wrong is in the errors
-	}
-	if c.PasswordFile != "" {
-		password, err := readSecret(c.PasswordFile)
+	return operatorClient([]string{c.RESPAddr}, c.Username, c.PasswordFile, trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey})
+}
+
+// operatorClient is a client for commands that ask and change. What goes wrong is in their errors, so it logs nothing.
+func operatorClient(seeds []string, username, passwordFile string, files trust.Files) (*wire.Client, error) {
+	config := wire.ClientConfig{Seeds: seeds, Logger: slog.New(slog.DiscardHandler)}
+	if passwordFile != "" {
+		password, err := readSecret(passwordFile)
 		if err != nil {
 			return nil, err
 		}
-		config.Username, config.Password = c.Username, string(password)
+		config.Username, config.Password = username, string(password)
 	}
-	keys, err := openKeys(trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey}, config.Logger)
+	keys, err := openKeys(files, config.Logger)
 	if err != nil {
 		return nil, err
 	}

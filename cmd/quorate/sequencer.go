@@ -41,7 +41,9 @@ func (a *app) runSequencer(cmd *cobra.Command) error {
 		return err
 	}
 	// The operations port opens before the node serves: that it does not serve yet is what one asks it.
-	ops, err := openOps(c.OpsAddr, map[string]probe{"sequencer": readiness(node.Ready)}, logger)
+	shown := newMetrics()
+	shown.node(config.NodeID, node)
+	ops, err := openOps(c.OpsAddr, map[string]probe{"sequencer": readiness(node.Ready)}, shown, logger)
 	if err != nil {
 		return errors.Join(err, node.Close())
 	}

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // commitOldest writes the oldest batch and answers who waits for it; it is false when there is none. Under the lock of
@@ -40,12 +41,14 @@ func (l *Log) write(b *batch) error {
 		return l.fail(err)
 	}
 	b.finish(l.seq, l.head.header.salt)
+	began := time.Now()
 	if _, err := l.head.file.WriteAt(b.buf, l.end); err != nil {
 		return l.fail(fmt.Errorf("write %s: %w", l.path(l.head.name), err))
 	}
 	if err := l.head.file.Datasync(); err != nil {
 		return l.fail(fmt.Errorf("sync %s: %w", l.path(l.head.name), err))
 	}
+	l.writes.Took(began)
 	l.syncs.Add(1)
 	l.records.Add(uint64(len(b.added)))
 	return nil

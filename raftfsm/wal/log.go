@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/quorate/quorate/meter"
 )
 
 // Options say how a log runs. The zero value is good.
@@ -61,6 +63,7 @@ type Log struct {
 	closeErr error
 
 	syncs, records atomic.Uint64
+	writes         *meter.Histogram // of a frame, its sync included; seconds
 }
 
 // Open opens the log in dir, or makes one. It reads all of it, so it takes a while: about a second per GiB. What was cut
@@ -77,7 +80,7 @@ func Open(dir string, o Options) (*Log, error) {
 	}
 	l := &Log{
 		dir: dir, fs: o.FS, segmentBytes: max(o.SegmentBytes, minSegmentBytes) &^ (align - 1), inline: o.Inline,
-		groups: make(map[uint32]*GroupLog),
+		groups: make(map[uint32]*GroupLog), writes: meter.NewHistogram(meter.Latency),
 		spares: make(chan spare, 1), prepare: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
 	if err := l.open(o); err != nil {
@@ -188,6 +191,9 @@ func (l *Log) Stats() Stats {
 	}
 	return s
 }
+
+// Writes gives how long writes took, each with its fdatasync, in seconds.
+func (l *Log) Writes() *meter.Histogram { return l.writes }
 
 // Close waits for writes that are under way and closes the files. Reads and writes answer ErrClosed from then on.
 func (l *Log) Close() error {

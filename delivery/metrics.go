@@ -1,0 +1,111 @@
+package delivery
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/quorate/quorate/meter"
+)
+
+// Collector shows the edge to Prometheus. docs/metrics.md has a line for each metric.
+func (s *Server) Collector() prometheus.Collector { return collector{s} }
+
+type collector struct{ srv *Server }
+
+// Describe tells a registry of all metrics.
+func (collector) Describe(ch chan<- *prometheus.Desc) { edgeMetrics.Describe(ch) }
+
+// Collect reads all metrics.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	v := edgeSample{srv: c.srv, stats: c.srv.stats}
+	v.outboxBytes, v.outboxMost, v.outboxes = c.srv.engine.outboxes()
+	edgeMetrics.Collect(ch, v)
+}
+
+// edgeSample is an edge at one moment.
+type edgeSample struct {
+	srv                               *Server
+	stats                             *stats
+	outboxBytes, outboxMost, outboxes int
+}
+
+var edgeMetrics = meter.NewSet(nil,
+	meter.Gauge("quorate_delivery_connections", "Open WebSocket connections.",
+		func(v edgeSample) float64 { return float64(v.srv.engine.conns()) }),
+	meter.Gauge("quorate_delivery_sessions", "Connections that have said hello.",
+		func(v edgeSample) float64 { return float64(v.srv.registry.count()) }),
+	meter.Counters("quorate_delivery_closes_total", "WebSocket connections that ended, by close code.", []string{"code"}, closesByCode),
+	meter.Gauge("quorate_delivery_outbox_bytes", "Bytes queued for clients and not yet taken by their sockets.",
+		func(v edgeSample) float64 { return float64(v.outboxBytes) }),
+	meter.Gauge("quorate_delivery_outbox_fullest_bytes", "Bytes in the fullest outbox.",
+		func(v edgeSample) float64 { return float64(v.outboxMost) }),
+	meter.Gauge("quorate_delivery_outboxes_waiting", "Connections whose outbox is not empty.",
+		func(v edgeSample) float64 { return float64(v.outboxes) }),
+	meter.Counter("quorate_delivery_socket_writes_total", "System calls that wrote to clients.",
+		func(v edgeSample) float64 { return float64(v.srv.engine.writes.Load()) }),
+	meter.Counters("quorate_delivery_messages_pushed_total", "Messages put into outboxes, by whether the feed or a catch-up brought them.",
+		[]string{"road"}, func(v edgeSample, put func(float64, ...string)) {
+			put(float64(v.stats.pushedLive.Load()), "live")
+			put(float64(v.stats.pushedCaughtUp.Load()), "catchup")
+		}),
+	meter.Gauge("quorate_delivery_catchup_pages_underway", "Pages of catch-up asked for and not yet answered.",
+		func(v edgeSample) float64 { return float64(v.stats.pullsUnderway.Load()) }),
+	meter.Counter("quorate_delivery_catchup_pages_total", "Pages of catch-up answered.",
+		func(v edgeSample) float64 { return float64(v.stats.pulls.Load()) }),
+	meter.Counter("quorate_delivery_catchup_failures_total", "Pages of catch-up that could not be read; they are asked for again.",
+		func(v edgeSample) float64 { return float64(v.stats.pullFailures.Load()) }),
+	meter.Gauge("quorate_delivery_loads_waiting", "Sessions that wait for their chats to be read.",
+		func(v edgeSample) float64 { return float64(len(v.srv.loads.queue)) }),
+	meter.Gauge("quorate_delivery_loads_limit", "Sessions that may wait so; beyond, clients are sent away.",
+		func(v edgeSample) float64 { return float64(cap(v.srv.loads.queue)) }),
+	meter.Counter("quorate_delivery_feed_events_total", "Events read from feeds.",
+		func(v edgeSample) float64 { return float64(v.stats.feedEvents.Load()) }),
+	meter.Distribution("quorate_delivery_feed_delay_seconds",
+		"Time from an event's entry to its dispatch here, of the oldest event in each batch; clocks that differ show in it.",
+		func(v edgeSample) *meter.Histogram { return v.stats.feedDelay }),
+	meter.Gauge("quorate_delivery_feeds_late", "Feeds that cannot be read at present.",
+		func(v edgeSample) float64 { return float64(v.srv.feeds.late.Load()) }),
+	meter.Counter("quorate_delivery_feed_failures_total", "Reads of a feed that failed; another replica is asked then.",
+		func(v edgeSample) float64 { return float64(v.stats.feedFailures.Load()) }),
+	meter.Counter("quorate_delivery_feed_silences_total", "Replicas left because their feed stood still while another's went on.",
+		func(v edgeSample) float64 { return float64(v.stats.feedSwitches.Load()) }),
+	meter.Counter("quorate_delivery_feed_trims_total", "Feeds that were trimmed beyond this edge's place, so that all sessions caught up.",
+		func(v edgeSample) float64 { return float64(v.stats.feedTrims.Load()) }),
+	meter.Distribution("quorate_delivery_send_seconds", "Time from a client's send to the sequencer's answer.",
+		func(v edgeSample) *meter.Histogram { return v.stats.sends }),
+	meter.Counters("quorate_delivery_sends_total", "Sends answered: stored, stored before (replayed), or the code of the refusal.",
+		[]string{"outcome"}, sendOutcomes),
+	meter.Counters("quorate_delivery_refusals_total", "Requests of any kind that were refused, REST and WebSocket, by code.",
+		[]string{"code"}, func(v edgeSample, put func(float64, ...string)) {
+			for i, c := range codeNames {
+				put(float64(v.stats.refusals[i].Load()), string(c))
+			}
+		}),
+	meter.Counter("quorate_delivery_receipts_total", "Watermarks that clients raised by ack or read without an id.",
+		func(v edgeSample) float64 { return float64(v.stats.marks.Load()) }),
+	meter.Counter("quorate_delivery_receipts_coalesced_total", "Of those, the ones that were merged into one that waited.",
+		func(v edgeSample) float64 { return float64(v.stats.marksMerged.Load()) }),
+	meter.Counter("quorate_delivery_receipts_lost_total", "Of those, the ones dropped because too many waited.",
+		func(v edgeSample) float64 { return float64(v.stats.marksLost.Load()) }),
+	meter.Counter("quorate_delivery_receipt_commands_total", "Commands to the sequencer that wrote them, one per chat and round.",
+		func(v edgeSample) float64 { return float64(v.stats.receiptCommands.Load()) }),
+)
+
+func closesByCode(v edgeSample, put func(float64, ...string)) {
+	for i, code := range closeCodes {
+		name := strconv.Itoa(code)
+		if code == 0 {
+			name = "other"
+		}
+		put(float64(v.stats.closes[i].Load()), name)
+	}
+}
+
+func sendOutcomes(v edgeSample, put func(float64, ...string)) {
+	put(float64(v.stats.sent[0].Load()), "sent")
+	put(float64(v.stats.sent[1].Load()), "replayed")
+	for i, c := range codeNames {
+		put(float64(v.stats.unsent[i].Load()), string(c))
+	}
+}
