@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -32,14 +33,15 @@ type load struct {
 	groupOf map[string]int
 	began   time.Time
 
-	stop   chan struct{} // nil while it is halted
-	next   int           // number of the next message; of run alone while that runs
+	stop   chan struct{}   // nil while it is halted
+	ctx    context.Context // ends when it is abandoned
+	cancel context.CancelFunc
+	next   int // number of the next message; of run alone while that runs
 	ticker sync.WaitGroup
 	sends  sync.WaitGroup
 
 	mu       sync.Mutex
 	acks     [][]time.Duration // since began, by group, in the order of time
-	last     time.Duration     // of the last ack of any group
 	refusals int               // calls that came back without an ack, and were made again
 }
 
@@ -50,6 +52,7 @@ func startLoad(c *cluster) *load {
 		t: c.t, client: newClient(c.t, c.addrs()), record: sequencertest.NewRecord(), groupOf: map[string]int{},
 		began: time.Now(), acks: make([][]time.Duration, c.setup.groups),
 	}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
 	inGroup := make([]int, c.setup.groups)
 	for i := 0; len(l.chats) < chatCount; i++ {
 		chat := fmt.Sprintf("chat-%d", i)
@@ -97,6 +100,12 @@ func (l *load) halt() {
 	l.sends.Wait()
 }
 
+// abandon ends the load and leaves open what has become of the messages that are under way.
+func (l *load) abandon() {
+	l.cancel()
+	l.halt()
+}
+
 func (l *load) send(n int) {
 	defer l.sends.Done()
 	chat := l.chats[n%len(l.chats)]
@@ -113,13 +122,16 @@ func (l *load) send(n int) {
 // offer makes calls until one is acknowledged; it is false where that took too long, which fails the test.
 func (l *load) offer(q wire.AppendRequest) bool {
 	for deadline := time.Now().Add(2 * settle); ; {
-		ctx, cancel := context.WithTimeout(context.Background(), sendTime)
+		ctx, cancel := context.WithTimeout(l.ctx, sendTime)
 		ack, err := l.client.Append(ctx, q)
 		cancel()
 		if err == nil {
 			l.record.Acked(q.ChatID, q.SenderID, q.ClientMessageID, ack.Seq, ack.Lamport)
 			l.acked(l.groupOf[q.ChatID])
 			return true
+		}
+		if l.ctx.Err() != nil {
+			return false // nobody waits for it
 		}
 		if !wire.Temporary(err) || errors.Is(err, wire.ErrClosed) || time.Now().After(deadline) {
 			l.t.Errorf("%s: append %s: %v", q.ChatID, q.ClientMessageID, err)
@@ -135,8 +147,7 @@ func (l *load) offer(q wire.AppendRequest) bool {
 func (l *load) acked(group int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.last = time.Since(l.began)
-	l.acks[group] = append(l.acks[group], l.last)
+	l.acks[group] = append(l.acks[group], l.now())
 }
 
 // now is the load's clock.
@@ -186,29 +197,29 @@ func (l *load) awaitAll(n int) {
 	})
 }
 
-// gap is the longest time in which no message of a group was acknowledged, between two times. It counts from the last
-// acknowledgement before the first of these.
-func (l *load) gap(group int, from, to time.Duration) time.Duration {
+// gap is the longest time in which no message of a group was acknowledged, between two times, and when it began. It counts
+// from the last acknowledgement before the first of these.
+func (l *load) gap(group int, from, to time.Duration) (gap, began time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return longestGap(l.acks[group], from, to)
 }
 
 // longestGap is the longest time between two of the ascending acks, of those pairs that overlap [from, to].
-func longestGap(acks []time.Duration, from, to time.Duration) time.Duration {
-	longest, last := time.Duration(0), from
-	for i := len(acks) - 1; i >= 0; i-- {
-		if acks[i] <= from {
-			last = acks[i]
-			acks = acks[i+1:]
+func longestGap(acks []time.Duration, from, to time.Duration) (longest, began time.Duration) {
+	first, _ := slices.BinarySearch(acks, from+1)
+	last := from
+	if first > 0 {
+		last = acks[first-1]
+	}
+	for _, at := range append(acks[first:len(acks):len(acks)], to) {
+		if at-last > longest {
+			longest, began = at-last, last
+		}
+		if at >= to {
 			break
 		}
+		last = at
 	}
-	for _, at := range acks {
-		if last >= to {
-			return longest
-		}
-		longest, last = max(longest, at-last), at
-	}
-	return max(longest, to-last)
+	return longest, began
 }

@@ -41,23 +41,19 @@ func (s strike) run(c *cluster, l *load) {
 		c.awaitCaughtUp(i)
 	}
 	row := rowOf(s.name)
-	row.runs++
 	row.refused += l.refused() - refused
-	for g, leader := range at {
-		gap := l.gap(g, from, to)
-		hit := s.victim == everyone || leader == s.victim
-		if hit {
-			row.hit = append(row.hit, gap)
-		} else {
-			row.others = append(row.others, gap)
-		}
-		if hit && s.moves && after[g] <= before[g] {
+	hit := func(g int) bool { return s.victim == everyone || at[g] == s.victim }
+	row.note(c, l, from, hit)
+	for g := range at {
+		gap, began := l.gap(g, from, to)
+		if hit(g) && s.moves && after[g] <= before[g] {
 			c.t.Errorf("%s: group %d was hit and has no new term: the fault did not happen", s.name, g)
 		}
 		if after[g] > before[g]+5 {
 			c.t.Errorf("%s: group %d went from term %d to %d: an election storm", s.name, g, before[g], after[g])
 		}
-		c.t.Logf("%s: group %d (hit %v) stood still for %v, terms %d -> %d", s.name, g, hit, gap, before[g], after[g])
+		c.t.Logf("%s: group %d (hit %v) stood still for %v from %v on, terms %d -> %d", s.name, g, hit(g),
+			gap.Round(time.Millisecond), (began - from).Round(time.Millisecond), before[g], after[g])
 	}
 	c.verify(l)
 	l.resume()

@@ -56,6 +56,7 @@ func openBolt(path string) (*raftboltdb.BoltStore, error) {
 			NoFreelistSync: true, // the free list is found again at the start; writing it costs every commit
 			FreelistType:   bbolt.FreelistMapType,
 		},
+		NoSync:                  noSync,
 		MsgpackUseNewTimeFormat: true,
 	})
 	if errors.Is(err, bbolt.ErrTimeout) { //nolint:staticcheck // the name that raft-boltdb's version knows
