@@ -3,6 +3,8 @@
 package chaos
 
 import (
+	"context"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -19,8 +21,11 @@ func TestSnapshotInstall(t *testing.T) {
 	before := c.installs(victim)
 	from := l.now()
 	cut(t, victim, isolated, c.others(victim)...)
-	// Raft looks every 10 to 20 s whether a snapshot is due, and no command of the node's asks for one.
-	time.Sleep(22 * time.Second) // the fault itself
+	l.awaitAll(300)
+	c.snapshots(0, 1)
+	l.awaitAll(100)
+	c.snapshots(0, 1) // the first one may have left the log as it was
+	l.awaitAll(20)
 	if heal(t, victim) == 0 {
 		t.Error("no packet was dropped: the fault did not happen")
 	}
@@ -33,6 +38,21 @@ func TestSnapshotInstall(t *testing.T) {
 		t.Logf("%d snapshots were installed", after-before)
 	}
 	c.verify(l)
+}
+
+// snapshots has nodes take a snapshot of every group, which cuts their logs.
+func (c *cluster) snapshots(nodes ...int) {
+	c.t.Helper()
+	for _, i := range nodes {
+		for g := range c.setup.groups {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			_, err := c.client.DoNode(ctx, c.nodes[i].respAddr(), "RAFT", "SNAPSHOT", strconv.Itoa(g))
+			cancel()
+			if err != nil {
+				c.t.Errorf("%s: snapshot of group %d: %v", c.nodes[i].id, g, err)
+			}
+		}
+	}
 }
 
 // installs counts the snapshots that node i was sent since it started.
