@@ -79,5 +79,15 @@ func (d *disk) cutPower() error {
 	return nil
 }
 
+// sync writes all that the page cache holds.
+func (d *disk) sync() error {
+	f, err := os.Open(d.dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Syncfs(int(f.Fd()))
+}
+
 // restorePower mounts what has reached the disk. Nobody may have a file of it open.
 func (d *disk) restorePower() error { return errors.Join(d.unmount(), d.mount()) }

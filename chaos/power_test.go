@@ -96,6 +96,11 @@ func TestPowerCut_Control(t *testing.T) {
 	c := start(t, setup{nodes: 3, groups: 2, disks: diskSize, noSync: true})
 	l := startLoad(c)
 	l.awaitRate()
+	for _, n := range c.nodes { // so that it is messages that are lost, and not the cluster
+		if err := n.disk.sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	l.awaitAll(50)
 	acked, _ := l.record.Acks()
 	powerOff(t, c.nodes...)
@@ -103,14 +108,14 @@ func TestPowerCut_Control(t *testing.T) {
 	powerOn(t, c.nodes...)
 
 	lost := 0
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), settle)
 	defer cancel()
 	for _, chat := range l.chats {
 		log, err := sequencertest.ReadLog(ctx, l.client, chat)
-		if err == nil {
-			err = l.record.Check(chat, log)
-		}
 		if err != nil {
+			t.Fatalf("the cluster does not come back: %v", err)
+		}
+		if err = l.record.Check(chat, log); err != nil {
 			if lost++; lost == 1 {
 				t.Logf("the first one: %v", err)
 			}
