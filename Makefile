@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 FUZZTIME ?= 10s
 TOOLS   := .cache/tools
 
-.PHONY: dev build test race lint fuzz bench fmt clean
+.PHONY: dev build test race lint fuzz bench chaos chaos-short fmt clean
 .DEFAULT_GOAL := build
 
 dev: build ; @exec bin/quorate dev $(ARGS)
@@ -14,5 +14,7 @@ race: ; @go test -race -short -skip '^TestProcesses_' -timeout 20m ./...
 lint: ; @scripts/lint.sh $(TOOLS)
 fuzz: ; @scripts/fuzz.sh $(FUZZTIME)
 bench: ; @go test -run '^$$' -bench . -benchtime 2s -timeout 30m ./...
+chaos: ; @scripts/test-deps.sh chaos && CHAOS=all go test -count=1 -v -timeout 60m ./chaos
+chaos-short: ; @scripts/test-deps.sh chaos && CHAOS=short go test -count=1 -v -timeout 15m ./chaos
 fmt: ; @scripts/tools.sh $(TOOLS) && git ls-files '*.go' | xargs $(TOOLS)/gofumpt -w
 clean: ; @rm -rf bin .cache

@@ -52,6 +52,11 @@ var arrows = []arrow{
 		"it makes clusters for tests; no product code imports it",
 	},
 	{
+		"chaos", nil,
+		[]string{"sequencer/wire", "sequencer/sequencertest"},
+		"it breaks real processes from outside, and knows no more of them than a client does",
+	},
+	{
 		"raftfsm",
 		[]string{"sequencer/wire", "raftfsm/wal", "trust", "meter"},
 		nil,

@@ -10,6 +10,8 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+
+	"github.com/quorate/quorate/raftfsm/wal"
 )
 
 // boltOpenWait is how long the log's file may be held by another process.
@@ -56,6 +58,7 @@ func openBolt(path string) (*raftboltdb.BoltStore, error) {
 			NoFreelistSync: true, // the free list is found again at the start; writing it costs every commit
 			FreelistType:   bbolt.FreelistMapType,
 		},
+		NoSync:                  wal.NoSync,
 		MsgpackUseNewTimeFormat: true,
 	})
 	if errors.Is(err, bbolt.ErrTimeout) { //nolint:staticcheck // the name that raft-boltdb's version knows

@@ -1,12 +1,28 @@
 #!/usr/bin/env bash
-# Gets what the tests need beside Go: redis-cli, from Debian's redis-tools.
+# Gets what the tests need beside Go: redis-cli, and what makes networks, disks and faults for the tests in chaos/. Without
+# the latter those tests are skipped, or fail where the first argument is "chaos".
 set -euo pipefail
-command -v redis-cli >/dev/null && exit 0
-if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
-	echo "make test: redis-cli is missing. Install it (Debian and Ubuntu: apt-get install redis-tools; macOS: brew install redis) and try again." >&2
+need() { # command, Debian's package
+	command -v "$1" >/dev/null || packages+=("$2")
+}
+PATH=$PATH:/usr/sbin:/sbin
+packages=()
+need redis-cli redis-tools
+if [[ $(uname) == Linux && $(id -u) == 0 ]]; then
+	need ip iproute2
+	need nft nftables
+	need mkfs.ext4 e2fsprogs
+	need strace strace
+elif [[ ${1:-} == chaos ]]; then
+	echo "make chaos: needs Linux and root, for network namespaces and loop mounts" >&2
 	exit 1
 fi
-echo "make test: installing redis-tools for redis-cli"
+((${#packages[@]} > 0)) || exit 0
+if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+	echo "make test: ${packages[*]} is missing. Install it (Debian and Ubuntu: apt-get install ${packages[*]}; macOS: brew install redis) and try again." >&2
+	exit 1
+fi
+echo "make test: installing ${packages[*]}"
 export DEBIAN_FRONTEND=noninteractive
-apt-get install -y -qq --no-install-recommends redis-tools >/dev/null 2>&1 ||
-	{ apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-tools >/dev/null; }
+apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null 2>&1 ||
+	{ apt-get update -qq && apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null; }

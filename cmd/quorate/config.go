@@ -61,6 +61,12 @@ type SequencerConfig struct {
 	TLSCA        string   `koanf:"tls-ca" doc:"file with the certificates (PEM) that sign those of the cluster"`
 	TLSCert      string   `koanf:"tls-cert" doc:"file with this node's certificate (PEM)"`
 	TLSKey       string   `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
+
+	HeartbeatTimeout time.Duration `koanf:"heartbeat-timeout" doc:"silence of a leader after which a follower stands for election; 0 is the default, 300ms"`
+	ElectionTimeout  time.Duration `koanf:"election-timeout" doc:"how long a candidate waits for votes; 0 is the default, 300ms"`
+	LeaseTimeout     time.Duration `koanf:"lease-timeout" doc:"time without a majority after which a leader steps down, at most the heartbeat timeout; 0 is the default, 200ms"`
+	SnapshotEntries  int           `koanf:"snapshot-entries" doc:"log entries of a group between two snapshots; 0 is the default, 16384"`
+	TrailingBytes    int           `koanf:"trailing-bytes" doc:"bytes of log that a group keeps behind a snapshot for replicas that are late; 0 is the default, 64 MiB"`
 }
 
 // DeliveryConfig is one delivery node.

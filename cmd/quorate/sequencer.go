@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -77,6 +78,8 @@ func (c *SequencerConfig) nodeConfig(logger *slog.Logger) (sequencer.Config, err
 		NodeID: wire.NodeID(c.NodeID), Dir: c.Data, RaftAddr: c.RaftAddr, RESPAddr: c.RESPAddr, OpsAddr: c.OpsAddr,
 		Region: c.Region, Zone: c.Zone, Version: buildVersion(), Groups: c.Groups, Replicas: c.Replicas, Bootstrap: peers,
 		Join: c.Join, JoinToken: c.JoinToken, LogStore: c.LogStore, Logger: logger,
+		Timing:          sequencer.Timing{Heartbeat: c.HeartbeatTimeout, Election: c.ElectionTimeout, Lease: c.LeaseTimeout},
+		SnapshotEntries: uint64(c.SnapshotEntries), TrailingBytes: uint64(c.TrailingBytes), // check has seen that they fit
 	}
 	if c.PasswordFile != "" {
 		password, err := readSecret(c.PasswordFile)
@@ -132,9 +135,33 @@ func (c *SequencerConfig) check() error {
 			return err
 		}
 	}
+	if err := c.checkRaft(); err != nil {
+		return err
+	}
 	_, err := c.peers()
 	return err
 }
+
+// checkRaft looks at what the groups are told of time and of their logs. 0 is the default of each.
+func (c *SequencerConfig) checkRaft() error {
+	for key, timeout := range map[string]time.Duration{
+		"--heartbeat-timeout": c.HeartbeatTimeout, "--election-timeout": c.ElectionTimeout, "--lease-timeout": c.LeaseTimeout,
+	} {
+		if timeout != 0 && (timeout < minTimeout || timeout > maxTimeout) {
+			return usagef("%s must be %s to %s, not %s", key, minTimeout, maxTimeout, timeout)
+		}
+	}
+	if c.SnapshotEntries < 0 || c.TrailingBytes < 0 {
+		return usagef("--snapshot-entries and --trailing-bytes must not be negative")
+	}
+	return nil
+}
+
+// Timeouts outside of these are mistakes: below, every hiccup elects; above, nobody notices a dead leader.
+const (
+	minTimeout = 20 * time.Millisecond
+	maxTimeout = time.Minute
+)
 
 // maxGroups is far above what one node runs well (a few dozen).
 const maxGroups = 1024

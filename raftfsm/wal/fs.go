@@ -77,7 +77,12 @@ type osFile struct{ *os.File }
 
 func (f osFile) Allocate(size int64) error { return allocate(f.File, size) }
 
-func (f osFile) Datasync() error { return datasync(f.File) }
+func (f osFile) Datasync() error {
+	if NoSync {
+		return nil
+	}
+	return datasync(f.File)
+}
 
 func (f osFile) Size() (int64, error) {
 	info, err := f.Stat()

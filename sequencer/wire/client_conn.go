@@ -214,6 +214,10 @@ func (n *node) takeSome(batch []*request) []*request {
 	return batch
 }
 
+// doubtShare is the part of StallTimeout in which a node must answer something, or the others are asked who leads now. It
+// is a little more than an election takes: much sooner they would name the same leader.
+const doubtShare = 24
+
 // breakStalled gives up the connections on which answers are due and none has come for too long. Well before that it asks
 // the other nodes who leads now, for the requests to come.
 func (c *Client) breakStalled(now time.Duration) {
@@ -229,7 +233,7 @@ func (c *Client) breakStalled(now time.Duration) {
 		case at == 0:
 		case now-at > c.cfg.StallTimeout:
 			l.shut(errStalled)
-		case now-at > c.cfg.StallTimeout/8 && now-l.doubted > c.cfg.StallTimeout/8:
+		case now-at > c.cfg.StallTimeout/doubtShare && now-l.doubted > c.cfg.StallTimeout/doubtShare:
 			l.doubted = now
 			c.refresh(nil)
 		}
