@@ -14,23 +14,23 @@ import (
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
 
-// ErrStoreBehindLog says that entries are missing between the state and the log: neither the log nor a snapshot on this
-// node has them. The node must come back empty, under a new id.
-var ErrStoreBehindLog = errors.New("the state is behind the log")
-
 // Group is this node's replica of one Raft group.
 type Group struct {
 	cfg       Config
 	log       *slog.Logger
 	store     *Store
 	bolt      *raftboltdb.BoltStore // term and vote, and the log where it is not in cfg.WAL
-	entries   raft.LogStore         // the log
+	entries   raft.LogStore         // the log, whose entries have checksums
+	checked   *checkedLog           // the log in bolt; nil where it is in cfg.WAL, which verifies itself
+	stable    checkedStable         // over bolt
 	dog       *watchdog
 	transport *transport
 	raft      *raft.Raft
 	installs  atomic.Uint64
 	stats     *Stats
-	watched   atomic.Int64 // futures of raft that have not been answered
+	scrubbed  atomic.Uint64 // bytes verified by the scrub
+	turn      chan struct{} // the node's, to scrub
+	watched   atomic.Int64  // futures of raft that have not been answered
 
 	observer     *raft.Observer
 	observations chan raft.Observation
@@ -47,19 +47,25 @@ type Group struct {
 	closed  error // of the first Close
 }
 
-// Open opens the replica in cfg.Dir, or makes it. It takes part in elections at once.
+// Open opens the replica in cfg.Dir, or makes it. It takes part in elections at once. Its files are verified first, as far
+// as DESIGN.md says; where they are not what was written, they are set aside and the error is ErrReplicaLost.
 func Open(cfg Config, mux *Mux) (*Group, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	cfg.Fatal = marking(cfg.Dir, cfg.Fatal)
 	g := &Group{
 		cfg: cfg, log: cfg.Logger, changed: make(chan struct{}), closing: make(chan struct{}), stopped: make(chan struct{}),
 		reads: make(chan *readPoint, maxWaitingReads), observations: make(chan raft.Observation, 64),
 		dog: newWatchdog(cfg.WriteDeadline, cfg.Fatal), stats: newStats(),
 	}
 	if err := g.open(mux); err != nil {
-		return nil, errors.Join(err, g.closeFiles())
+		err = errors.Join(err, g.closeFiles())
+		if isDamage(err) {
+			err = setAside(cfg.Dir, err)
+		}
+		return nil, err
 	}
 	g.observer = raft.NewObserver(g.observations, false, func(o *raft.Observation) bool {
 		g.stats.observe(o.Data)
@@ -70,7 +76,7 @@ func Open(cfg Config, mux *Mux) (*Group, error) {
 		return false
 	})
 	g.raft.RegisterObserver(g.observer)
-	for _, run := range []func(){g.follow, g.serveReads, g.size} {
+	for _, run := range []func(){g.follow, g.serveReads, g.size, g.scrub} {
 		g.done.Add(1)
 		go run()
 	}
@@ -81,14 +87,17 @@ func (g *Group) open(mux *Mux) error {
 	if err := os.MkdirAll(g.cfg.Dir, 0o755); err != nil {
 		return fmt.Errorf("make the group's directory: %w", err)
 	}
+	if err := checkPresent(g.cfg.Dir); err != nil {
+		return err
+	}
 	var err error
 	if g.store, err = OpenStore(filepath.Join(g.cfg.Dir, "store"), g.cfg.Store); err != nil {
+		return openDamage(filepath.Join(g.cfg.Dir, "store", "db"), err)
+	}
+	if err := g.openLog(); err != nil {
 		return err
 	}
-	if err = g.openLog(); err != nil {
-		return err
-	}
-	snapshots, err := openSnapshots(filepath.Join(g.cfg.Dir, "snapshots"), func() { g.installs.Add(1) })
+	snapshots, err := openSnapshots(filepath.Join(g.cfg.Dir, "snapshots"), func() { g.installs.Add(1) }, g.cfg.Fatal)
 	if err != nil {
 		return err
 	}
@@ -96,17 +105,24 @@ func (g *Group) open(mux *Mux) error {
 	if err := g.reconcile(snapshots); err != nil {
 		return err
 	}
+	if err := made(g.cfg); err != nil {
+		return err
+	}
+	g.turn = mux.scrubTurn
 	return g.start(mux, snapshots)
 }
 
 // reconcile makes sure that raft can go on from the state: the log, or a snapshot, must hold what follows it.
 func (g *Group) reconcile(snapshots *snapshotStore) error {
+	p, err := g.examine(snapshots)
+	if err != nil {
+		return err
+	}
 	all, err := snapshots.List()
 	if err != nil {
 		return err
 	}
-	applied, _ := g.store.Applied()
-	if len(all) > 0 && applied < all[0].Index {
+	if len(all) > 0 && p.applied < p.snapshot {
 		_, rc, err := snapshots.Open(all[0].ID)
 		if err != nil {
 			return err
@@ -114,14 +130,9 @@ func (g *Group) reconcile(snapshots *snapshotStore) error {
 		if err := errors.Join(restore(g.store, rc), rc.Close()); err != nil {
 			return fmt.Errorf("restore snapshot %s: %w", all[0].ID, err)
 		}
-		applied, _ = g.store.Applied()
 	}
-	first, err := g.entries.FirstIndex()
-	if err != nil {
-		return fmt.Errorf("read the log: %w", err)
-	}
-	if first > applied+1 {
-		return fmt.Errorf("%w: the state ends at %d, the log begins at %d", ErrStoreBehindLog, applied, first)
+	if p.last > 0 && p.last < p.snapshot { // the installation of a snapshot was cut short; raft wants no gap
+		return g.entries.DeleteRange(p.first, p.last)
 	}
 	return nil
 }
@@ -135,7 +146,8 @@ func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
 	if g.cfg.WrapLogStore != nil {
 		logs = g.cfg.WrapLogStore(logs)
 	}
-	stable := guardedStable{StableStore: g.bolt, dog: g.dog}
+	logs = monotonicLog{logs}
+	stable := guardedStable{StableStore: g.stable, dog: g.dog}
 	l, err := mux.layer(g.cfg)
 	if err != nil {
 		return err

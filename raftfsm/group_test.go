@@ -157,7 +157,7 @@ func TestGroup_RefusesAStateWithAHole(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := c.tryStart(i); !errors.Is(err, ErrStoreBehindLog) {
+	if err := c.tryStart(i); !errors.Is(err, ErrReplicaLost) {
 		t.Fatalf("it started: %v", err)
 	}
 }

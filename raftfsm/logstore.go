@@ -14,6 +14,9 @@ import (
 	"github.com/quorate/quorate/raftfsm/wal"
 )
 
+// logName is the file in a replica's directory that holds its log, term and vote.
+const logName = "raft.db"
+
 // boltOpenWait is how long the log's file may be held by another process.
 const boltOpenWait = 2 * time.Second
 
@@ -22,8 +25,9 @@ var errOtherLog = errors.New("the replica's log is of another kind")
 
 // openLog opens term, vote and the log of the group. A replica without a raft.db is new: what an earlier one left in the
 // node's log is deleted before the file is made, so that it is never taken for the new one's.
-func (g *Group) openLog() error {
-	path := filepath.Join(g.cfg.Dir, "raft.db")
+func (g *Group) openLog() (err error) {
+	path := filepath.Join(g.cfg.Dir, logName)
+	defer recovered(path, &err)
 	id := uint32(g.cfg.Group)
 	if g.cfg.WAL != nil {
 		_, err := os.Stat(path)
@@ -34,13 +38,14 @@ func (g *Group) openLog() error {
 			return fmt.Errorf("make a new log: %w", err)
 		}
 	}
-	var err error
 	if g.bolt, err = openBolt(path); err != nil {
 		return err
 	}
+	g.stable = checkedStable{inner: g.bolt, file: path}
 	if g.cfg.WAL == nil {
-		g.entries = g.bolt
-		return nil
+		g.checked, err = openCheckedLog(g.bolt, path)
+		g.entries = g.checked
+		return err
 	}
 	if last, err := g.bolt.LastIndex(); err != nil || last != 0 {
 		return errors.Join(err, fmt.Errorf("%w: %s holds its entries", errOtherLog, path))

@@ -46,6 +46,8 @@ type Mux struct {
 	log    *slog.Logger
 	counts muxCounts
 
+	scrubTurn chan struct{} // holds a token while a replica of this node scrubs
+
 	mu      sync.Mutex
 	groups  map[wire.GroupID]*layer
 	conns   map[net.Conn]struct{} // those accepted, until they are closed
@@ -71,7 +73,7 @@ func listenMux(addr string, with *secure, card func() Card, log *slog.Logger) (*
 func muxOver(ln net.Listener, with *secure, card func() Card, log *slog.Logger) *Mux {
 	m := &Mux{
 		ln: ln, secure: with, card: card, log: log, groups: map[wire.GroupID]*layer{},
-		conns: map[net.Conn]struct{}{}, pending: map[net.Conn]struct{}{},
+		conns: map[net.Conn]struct{}{}, pending: map[net.Conn]struct{}{}, scrubTurn: make(chan struct{}, 1),
 	}
 	m.dial = m.secure.dial
 	m.done.Add(1)

@@ -40,6 +40,8 @@ type Config struct {
 	WriteDeadline   time.Duration // for a write of log, term or vote; default 10 s
 
 	MaxSnapshotBytes int64 // of a snapshot that is taken from a leader; default 1 TiB
+	VerifyBytes      int64 // of the state's newest tables that Open verifies; default 256 MiB, negative for none
+	ScrubBytes       int64 // a second that the scrub reads; default 10 MiB, negative for no scrub
 	Store            StoreConfig
 
 	Fatal  func(error) // told once of a storage failure; the default logs it and ends the process
@@ -71,6 +73,8 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.TrailingBytes, 64<<20)
 	orDefault(&c.WriteDeadline, 10*time.Second)
 	orDefault(&c.MaxSnapshotBytes, 1<<40)
+	orDefault(&c.VerifyBytes, 256<<20)
+	orDefault(&c.ScrubBytes, 10<<20)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

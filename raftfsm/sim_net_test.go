@@ -21,12 +21,14 @@ type simNet struct {
 	cut       map[[2]string]bool // from, to
 	slow      time.Duration      // the longest that bytes take
 	conns     map[*simConn]struct{}
+	ends      map[string]chan struct{} // closed when the node ends; anew when it listens again
 }
 
 func newSimNet(seed uint64) *simNet {
 	return &simNet{
 		rng: rand.New(rand.NewPCG(seed, 2)), listeners: map[string]*simListener{}, cut: map[[2]string]bool{},
 		slow: 2 * time.Millisecond, conns: map[*simConn]struct{}{},
+		ends: map[string]chan struct{}{},
 	}
 }
 
@@ -55,9 +57,25 @@ func (n *simNet) setCut(node string, others []string, sends, receives bool) {
 	}
 }
 
-// drop ends all connections of a node at once, as its death does.
-func (n *simNet) drop(node string) {
+// gone gives a channel that closes when a node ends.
+func (n *simNet) gone(node string) <-chan struct{} {
 	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ends[node] == nil {
+		n.ends[node] = make(chan struct{})
+	}
+	return n.ends[node]
+}
+
+// drop ends all connections of a node at once, and what it dials, as its death does.
+func (n *simNet) drop(node string) {
+	end := n.gone(node)
+	n.mu.Lock()
+	select {
+	case <-end:
+	default:
+		close(n.ends[node])
+	}
 	var gone []*simConn
 	for c := range n.conns {
 		if c.local == node || c.remote == node {
@@ -84,6 +102,7 @@ func (n *simNet) listen(addr string) *simListener {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.listeners[addr] = l
+	delete(n.ends, addr)
 	return l
 }
 
@@ -126,8 +145,12 @@ func (n *simNet) dialFrom(node string) func(context.Context, string, wire.NodeID
 			return nil, ctx.Err()
 		}
 		if n.isCut(node, to) || n.isCut(to, node) {
-			<-ctx.Done() // nobody answers
-			return nil, ctx.Err()
+			select {
+			case <-ctx.Done(): // nobody answers
+				return nil, ctx.Err()
+			case <-n.gone(node):
+				return nil, errRefused
+			}
 		}
 		n.mu.Lock()
 		l := n.listeners[to]

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -91,6 +92,10 @@ func (s *sim) fail(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.t.Errorf("seed %d: %s\n%s", s.seed, fmt.Sprintf(format, args...), strings.Join(s.trace, "\n"))
+	if os.Getenv("QUORATE_TEST_STACKS") != "" {
+		buf := make([]byte, 4<<20)
+		s.t.Logf("%s", buf[:runtime.Stack(buf, true)])
+	}
 }
 
 // start starts a node on what its disk holds.

@@ -287,7 +287,7 @@ func (s *sim) settle() {
 			if at, _ := g.Store().Applied(); at >= want {
 				break
 			}
-			if tries == 1000 {
+			if tries == 4000 { // a leader comes back to one that was away for long after 10 s at the latest
 				s.fail("%s does not catch up: %+v", n.addr, g.Status())
 				return
 			}

@@ -67,7 +67,7 @@ func linkCheckpoint(from, to string) error {
 	}
 	for _, f := range files {
 		src, dst := filepath.Join(from, f.name), filepath.Join(to, f.name)
-		if strings.HasSuffix(f.name, ".sst") {
+		if strings.HasSuffix(f.name, tableSuffix) {
 			err = os.Link(src, dst)
 		} else {
 			var body []byte

@@ -1,7 +1,6 @@
 package raftfsm
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,13 +24,14 @@ type snapshotStore struct {
 	dir      string
 	received func()                // told of every snapshot that came from another node
 	taken    func(began time.Time) // told of every snapshot of this node's own; nil for nobody
+	damaged  func(error)           // told of a snapshot that is corrupt
 
 	mu sync.Mutex // held while snapshots are listed, renamed or removed
 }
 
 var _ raft.SnapshotStore = (*snapshotStore)(nil)
 
-func openSnapshots(dir string, received func()) (*snapshotStore, error) {
+func openSnapshots(dir string, received func(), damaged func(error)) (*snapshotStore, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the snapshots' directory: %w", err)
 	}
@@ -44,7 +44,7 @@ func openSnapshots(dir string, received func()) (*snapshotStore, error) {
 			return nil, fmt.Errorf("remove an unfinished snapshot: %w", err)
 		}
 	}
-	return &snapshotStore{dir: dir, received: received}, nil
+	return &snapshotStore{dir: dir, received: received, damaged: damaged}, nil
 }
 
 // Create begins a snapshot.
@@ -90,16 +90,26 @@ func (s *snapshotStore) list() ([]*raft.SnapshotMeta, error) {
 }
 
 func (s *snapshotStore) read(id string) (*raft.SnapshotMeta, error) {
-	body, err := os.ReadFile(filepath.Join(s.dir, id, "meta.json"))
+	path := filepath.Join(s.dir, id, snapshotMetaName)
+	body, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, corrupt(path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read snapshot %s: %w", id, err)
 	}
-	meta := &raft.SnapshotMeta{}
-	if err := json.Unmarshal(body, meta); err != nil {
-		return nil, fmt.Errorf("read snapshot %s: %w", id, err)
+	meta, err := decodeSnapshotMeta(body)
+	if err == nil && meta.ID != id {
+		err = fmt.Errorf("it is of snapshot %q", meta.ID)
+	}
+	if err != nil {
+		return nil, corrupt(path, err)
 	}
 	return meta, nil
 }
+
+// state gives the directory of a snapshot's checkpoint.
+func (s *snapshotStore) state(id string) string { return filepath.Join(s.dir, id, "state") }
 
 // Open gives a snapshot as a stream, of meta.Size bytes. The files are opened one by one as they are read.
 func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
@@ -109,7 +119,7 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	return meta, &snapshotReader{dir: filepath.Join(s.dir, id, "state")}, nil
+	return meta, &snapshotReader{dir: s.state(id), damaged: s.damaged}, nil
 }
 
 // reap removes all but the newest snapshots.
@@ -134,8 +144,9 @@ func (s *snapshotStore) reap() error {
 // snapshotReader streams a checkpoint. It begins when it is first read: a node that restores its own snapshot takes the
 // directory instead.
 type snapshotReader struct {
-	dir  string
-	pipe *io.PipeReader
+	dir     string
+	damaged func(error) // told when the checkpoint is corrupt; its reader gets an error too
+	pipe    *io.PipeReader
 }
 
 // Read gives the next bytes of the stream.
@@ -147,7 +158,13 @@ func (r *snapshotReader) Read(p []byte) (int, error) {
 		}
 		var w *io.PipeWriter
 		r.pipe, w = io.Pipe()
-		go func() { _ = w.CloseWithError(writeStream(w, r.dir, files)) }() // ends when the pipe is closed, at the latest
+		go func() { // ends when the pipe is closed, at the latest
+			err := writeStream(w, r.dir, files)
+			_ = w.CloseWithError(err)
+			if errors.Is(err, ErrCorrupt) {
+				r.damaged(err)
+			}
+		}()
 	}
 	return r.pipe.Read(p)
 }
@@ -234,11 +251,11 @@ func (s *snapshotSink) finish() error {
 		return err
 	}
 	s.meta.Size = size
-	body, err := json.Marshal(s.meta)
+	body, err := encodeSnapshotMeta(&s.meta)
 	if err != nil {
 		return err
 	}
-	if err := writeDurably(filepath.Join(s.tmp, "meta.json"), body); err != nil {
+	if err := writeDurably(filepath.Join(s.tmp, snapshotMetaName), body); err != nil {
 		return err
 	}
 	if err := syncDir(s.tmp); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 )
 
 // A snapshot on its way to another node is a stream: a header, then the files of the checkpoint. FORMAT.md tells it byte
@@ -69,12 +70,18 @@ func goodFileName(name string) bool {
 	return true
 }
 
-// writeStream writes the files of a checkpoint.
+// writeStream writes the files of a checkpoint. Tables are verified before they are sent: the checksum of the stream says
+// only that what came is what was sent.
 func writeStream(w io.Writer, dir string, files []streamFile) error {
 	if _, err := w.Write(append([]byte(streamMagic), streamVersion)); err != nil {
 		return err
 	}
 	for _, f := range files {
+		if strings.HasSuffix(f.name, tableSuffix) {
+			if err := verifyTable(filepath.Join(dir, f.name)); err != nil {
+				return fmt.Errorf("send %s: %w", f.name, err)
+			}
+		}
 		if err := writeStreamFile(w, dir, f); err != nil {
 			return fmt.Errorf("send %s: %w", f.name, err)
 		}

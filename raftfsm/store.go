@@ -81,7 +81,7 @@ func OpenStore(dir string, cfg StoreConfig) (*Store, error) {
 }
 
 func (s *Store) open() error {
-	db, err := s.openPebble(s.current(), false)
+	db, err := s.openPebble(s.current(), false, &s.failure)
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
@@ -102,17 +102,23 @@ func (s *Store) open() error {
 // nodes that are not upgraded yet cannot read.
 const pebbleFormat = pebble.FormatValueSeparation
 
-func (s *Store) openPebble(dir string, readOnly bool) (*pebble.DB, error) {
+// openPebble opens the database in dir. failure is told of what happens to its files from then on.
+func (s *Store) openPebble(dir string, readOnly bool, failure *failure) (db *pebble.DB, err error) {
+	defer recovered(dir, &err)
+
 	cache := pebble.NewCache(s.cfg.CacheBytes)
 	defer cache.Unref()
 	opts := &pebble.Options{
 		FS: s.cfg.fs, ReadOnly: readOnly, FormatMajorVersion: pebbleFormat, DisableWAL: true,
 		Cache: cache, MemTableSize: s.cfg.MemTableBytes, MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold: 4, L0StopWritesThreshold: 24, Logger: quiet{&s.failure},
+		L0CompactionThreshold: 4, L0StopWritesThreshold: 24, Logger: quiet{failure},
 		// A flush or compaction that fails is tried again for ever, and meanwhile writes stand still or memory grows.
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
-				s.failure.tell(fmt.Errorf("%w: background work of the store: %w", ErrStorage, err))
+				failure.tell(fmt.Errorf("%w: background work of the store: %w", ErrStorage, err))
+			},
+			DataCorruption: func(info pebble.DataCorruptionInfo) { // whoever reads gets an error too
+				failure.tell(corrupt(info.Path, info.Details))
 			},
 			WriteStallBegin: func(pebble.WriteStallBeginInfo) { s.stalls.Add(1) },
 		},

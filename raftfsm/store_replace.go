@@ -58,7 +58,7 @@ func (s *Store) Checkpoint(dir string) (index uint64, err error) {
 // in between leaves the old state or the new one. An error leaves the old state in use, or, where it wraps ErrStorage,
 // none at all until the store is opened again.
 func (s *Store) ReplaceWith(dir string) error {
-	if err := s.verify(dir); err != nil {
+	if _, err := s.verify(dir); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(s.retired()); err != nil {
@@ -101,20 +101,20 @@ func (s *Store) swap(dir string) error {
 	return nil
 }
 
-// verify opens a checkpoint and reads the group's own record.
-func (s *Store) verify(dir string) error {
-	db, err := s.openPebble(dir, true)
+// verify opens a checkpoint and reads the group's own record. It gives the index of the last entry in it.
+func (s *Store) verify(dir string) (index uint64, err error) {
+	db, err := s.openPebble(dir, true, &failure{})
 	if err != nil {
-		return fmt.Errorf("open the new state: %w", err)
+		return 0, fmt.Errorf("open the new state: %w", err)
 	}
 	m, err := readMeta(db)
 	if err == nil && m.index == 0 {
 		err = errNoState
 	}
 	if err := errors.Join(err, db.Close()); err != nil {
-		return fmt.Errorf("verify the new state: %w", err)
+		return 0, fmt.Errorf("verify the new state: %w", err)
 	}
-	return nil
+	return m.index, nil
 }
 
 // errNoState says that a checkpoint is of no group.

@@ -53,6 +53,15 @@ func (w *watchdog) write(what string, do func() error) error {
 	}
 }
 
+// read passes the error of a read, but for ErrCorrupt, which is fatal and not answered.
+func (w *watchdog) read(err error) error {
+	if isDamage(err) {
+		w.fail(err)
+		return w.hold()
+	}
+	return err
+}
+
 func (w *watchdog) fail(err error) {
 	w.once.Do(func() {
 		close(w.failed)
@@ -72,6 +81,17 @@ func (w *watchdog) close() { w.ending.Do(func() { close(w.closed) }) }
 type guardedLog struct {
 	raft.LogStore
 	dog *watchdog
+}
+
+// monotonicLog tells raft to leave no gap in a log: a store that wraps another does not pass that on.
+type monotonicLog struct{ raft.LogStore }
+
+// IsMonotonic has raft delete all entries before a snapshot that it installs.
+func (monotonicLog) IsMonotonic() bool { return true }
+
+// GetLog reads one entry. One that is corrupt is a storage failure: raft would ask again, or panic.
+func (g guardedLog) GetLog(index uint64, l *raft.Log) error {
+	return g.dog.read(g.LogStore.GetLog(index, l))
 }
 
 // StoreLog writes one entry of the log.
@@ -104,6 +124,18 @@ type guardedStable struct {
 // Set writes one value.
 func (g guardedStable) Set(key, value []byte) error {
 	return g.dog.write("a write of term or vote", func() error { return g.StableStore.Set(key, value) })
+}
+
+// Get reads one value.
+func (g guardedStable) Get(key []byte) ([]byte, error) {
+	value, err := g.StableStore.Get(key)
+	return value, g.dog.read(err)
+}
+
+// GetUint64 reads one number.
+func (g guardedStable) GetUint64(key []byte) (uint64, error) {
+	value, err := g.StableStore.GetUint64(key)
+	return value, g.dog.read(err)
 }
 
 // SetUint64 writes one number.

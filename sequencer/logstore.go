@@ -28,7 +28,7 @@ func (n *Node) openLog() error {
 		return nil
 	}
 	var err error
-	n.wal, err = wal.Open(filepath.Join(n.cfg.Dir, "wal"), wal.Options{
+	n.wal, err = n.openDamagedLog(filepath.Join(n.cfg.Dir, "wal"), wal.Options{
 		SegmentBytes: n.cfg.SegmentBytes, MustExist: len(f.Made) > 0,
 	})
 	return err

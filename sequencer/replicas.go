@@ -122,11 +122,13 @@ func (n *Node) reopen() error {
 	for _, id := range slices.Sorted(maps.Keys(n.identity.get().Made)) {
 		generation := n.identity.get().Made[id]
 		dir := n.replicaDir(id, generation)
-		_, err := os.Stat(dir)
-		if err == nil {
-			err = n.openReplica(id, generation, nil)
+		if !raftfsm.IsReplica(dir) {
+			n.loseReplica(id, generation)
+			continue
 		}
-		if errors.Is(err, os.ErrNotExist) {
+		err := n.openReplica(id, generation, nil)
+		if errors.Is(err, raftfsm.ErrReplicaLost) {
+			n.log.Error("a replica is lost", "group", id, "generation", generation, "err", err)
 			n.loseReplica(id, generation)
 			continue
 		}
