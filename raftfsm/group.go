@@ -142,7 +142,8 @@ func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
 	if err != nil {
 		return err
 	}
-	var logs raft.LogStore = timedLog{LogStore: guardedLog{LogStore: cached, dog: g.dog}, stats: g.stats}
+	guarded := guardedLog{LogStore: cached, dog: g.dog, full: g.cfg.Full}
+	var logs raft.LogStore = timedLog{LogStore: guarded, stats: g.stats}
 	if g.cfg.WrapLogStore != nil {
 		logs = g.cfg.WrapLogStore(logs)
 	}
