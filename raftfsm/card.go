@@ -31,6 +31,8 @@ type Card struct {
 
 	Leads map[wire.GroupID]uint64 `json:"leads,omitempty"` // the groups it serves, and in which term
 	Lost  map[wire.GroupID]uint64 `json:"lost,omitempty"`  // generations of its replicas whose files are gone
+
+	DiskLow bool `json:"diskLow,omitempty"` // it should lead nothing: its disk is nearly full
 }
 
 // Equal reports whether two cards say the same.

@@ -28,6 +28,7 @@ type Group struct {
 	raft      *raft.Raft
 	installs  atomic.Uint64
 	stats     *Stats
+	repeats   installCount  // of the same snapshot
 	scrubbed  atomic.Uint64 // bytes verified by the scrub
 	turn      chan struct{} // the node's, to scrub
 	watched   atomic.Int64  // futures of raft that have not been answered
@@ -97,7 +98,7 @@ func (g *Group) open(mux *Mux) error {
 	if err := g.openLog(); err != nil {
 		return err
 	}
-	snapshots, err := openSnapshots(filepath.Join(g.cfg.Dir, "snapshots"), func() { g.installs.Add(1) }, g.cfg.Fatal)
+	snapshots, err := openSnapshots(filepath.Join(g.cfg.Dir, "snapshots"), g.installed, g.cfg.Fatal)
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,8 @@ func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
 	if err != nil {
 		return err
 	}
-	var logs raft.LogStore = timedLog{LogStore: guardedLog{LogStore: cached, dog: g.dog}, stats: g.stats}
+	guarded := guardedLog{LogStore: cached, dog: g.dog, full: g.cfg.Full}
+	var logs raft.LogStore = timedLog{LogStore: guarded, stats: g.stats}
 	if g.cfg.WrapLogStore != nil {
 		logs = g.cfg.WrapLogStore(logs)
 	}

@@ -45,6 +45,7 @@ type Config struct {
 	Store            StoreConfig
 
 	Fatal  func(error) // told once of a storage failure; the default logs it and ends the process
+	Full   func() bool // asked before each write of the log: while it is true no entry is taken. nil for never
 	Logger *slog.Logger
 
 	// WrapLogStore puts faults between raft and the log; for tests.
@@ -75,6 +76,9 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.MaxSnapshotBytes, 1<<40)
 	orDefault(&c.VerifyBytes, 256<<20)
 	orDefault(&c.ScrubBytes, 10<<20)
+	if c.Full == nil {
+		c.Full = func() bool { return false }
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

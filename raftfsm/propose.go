@@ -49,7 +49,8 @@ func wireError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress),
+		errors.Is(err, ErrNoSpace):
 		return wire.ErrTryAgain
 	default:
 		return wire.ErrUnknown

@@ -22,7 +22,7 @@ const retainedSnapshots = 2
 // A directory that ends in .tmp is not finished, and goes at the next start.
 type snapshotStore struct {
 	dir      string
-	received func()                // told of every snapshot that came from another node
+	received func(index uint64)    // told of every snapshot that came from another node
 	taken    func(began time.Time) // told of every snapshot of this node's own; nil for nobody
 	damaged  func(error)           // told of a snapshot that is corrupt
 
@@ -31,7 +31,7 @@ type snapshotStore struct {
 
 var _ raft.SnapshotStore = (*snapshotStore)(nil)
 
-func openSnapshots(dir string, received func(), damaged func(error)) (*snapshotStore, error) {
+func openSnapshots(dir string, received func(index uint64), damaged func(error)) (*snapshotStore, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the snapshots' directory: %w", err)
 	}
@@ -234,7 +234,7 @@ func (s *snapshotSink) Close() error {
 		if err := <-s.done; err != nil {
 			return errors.Join(err, os.RemoveAll(s.tmp))
 		}
-		s.store.received()
+		s.store.received(s.meta.Index)
 	}
 	if err := s.finish(); err != nil {
 		return errors.Join(fmt.Errorf("finish a snapshot: %w", err), os.RemoveAll(s.tmp))

@@ -151,7 +151,7 @@ func TestStore_CrashWhileReplaced(t *testing.T) {
 }
 
 func newSnapshots(t *testing.T) *snapshotStore {
-	s, err := openSnapshots(t.TempDir(), func() {}, func(err error) { t.Error(err) })
+	s, err := openSnapshots(t.TempDir(), func(uint64) {}, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestSnapshotStore_UnfinishedOnesAreNeverSeen(t *testing.T) {
 	if all, err := s.List(); err != nil || len(all) != 0 {
 		t.Fatalf("listed %v, %v", all, err)
 	}
-	again, err := openSnapshots(s.dir, func() {}, func(err error) { t.Error(err) })
+	again, err := openSnapshots(s.dir, func(uint64) {}, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}

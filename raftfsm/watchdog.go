@@ -77,10 +77,15 @@ func (w *watchdog) hold() error {
 
 func (w *watchdog) close() { w.ending.Do(func() { close(w.closed) }) }
 
+// ErrNoSpace refuses entries for which the disk has no room. Nothing of them was written, and later ones may be taken: a
+// leader steps down, a follower gets them again.
+var ErrNoSpace = errors.New("no space for the log")
+
 // guardedLog is a log store behind a watchdog.
 type guardedLog struct {
 	raft.LogStore
-	dog *watchdog
+	dog  *watchdog
+	full func() bool
 }
 
 // monotonicLog tells raft to leave no gap in a log: a store that wraps another does not pass that on.
@@ -96,11 +101,17 @@ func (g guardedLog) GetLog(index uint64, l *raft.Log) error {
 
 // StoreLog writes one entry of the log.
 func (g guardedLog) StoreLog(l *raft.Log) error {
+	if g.full() {
+		return ErrNoSpace
+	}
 	return g.dog.write("a write of the log", func() error { return g.LogStore.StoreLog(l) })
 }
 
 // StoreLogs writes entries of the log.
 func (g guardedLog) StoreLogs(logs []*raft.Log) error {
+	if g.full() {
+		return ErrNoSpace
+	}
 	return g.dog.write("a write of the log", func() error { return g.LogStore.StoreLogs(logs) })
 }
 

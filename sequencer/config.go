@@ -48,6 +48,11 @@ type Config struct {
 	LogStore     string
 	SegmentBytes int64 // of a segment of LogWAL; 0 takes wal's default
 
+	// MinFree is how many bytes of the file system of Dir must be free for this node to store anything, see space. The
+	// default is 512 MiB, or a tenth of the file system where that is less.
+	MinFree  int64
+	DiskFree func(dir string) (free, total int64, err error) // the default asks the system; for tests
+
 	FeedRetention  time.Duration // how long an event can be read from the feed
 	DedupRetention time.Duration // how long a clientMessageId is remembered
 	ExpireEvery    time.Duration // how often a leader lets its group forget

@@ -18,7 +18,6 @@ func TestCluster_ReplacesDamagedReplicas(t *testing.T) {
 		"term and vote": {sequencer.LogWAL, "group-*/raft.db"},
 		"logs in bbolt": {sequencer.LogBolt, "group-*/raft.db"},
 		"shared log":    {sequencer.LogWAL, "wal/*"},
-		"snapshots":     {sequencer.LogWAL, "group-*/snapshots/*/meta.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			underLoad(t, func(c *sequencertest.Cluster, load *sequencertest.Load) {

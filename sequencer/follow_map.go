@@ -25,6 +25,8 @@ func (n *Node) followMap() {
 			if m := n.readMap(meta); m != nil {
 				n.adopt(m)
 			}
+		} else {
+			n.askForMeta()
 		}
 		select {
 		case <-changed:

@@ -49,7 +49,7 @@ func openHost(n *Node, id wire.GroupID, generation uint64, first []raftfsm.Peer)
 		Node: n.cfg.NodeID, Generation: generation, Group: id, Dir: n.replicaDir(id, generation),
 		Cluster: n.identity.get().ClusterID, Bootstrap: first, Timing: n.cfg.Timing,
 		SnapshotEntries: n.cfg.SnapshotEntries, TrailingBytes: n.cfg.TrailingBytes, WriteDeadline: n.cfg.WriteDeadline,
-		WAL: n.wal, Logger: n.log.With("group", id), Fatal: n.cfg.Fatal,
+		WAL: n.wal, Full: n.space.full.Load, Logger: n.log.With("group", id), Fatal: n.cfg.Fatal,
 	}, n.mux)
 	if err != nil {
 		return nil, fmt.Errorf("open group %d: %w", id, err)

@@ -85,8 +85,7 @@ func (v *mover) look(ctx context.Context) (moving bool, err error) {
 	views := map[wire.GroupID]*groupView{}
 	var errs []error
 	onTheMove := 0
-	for i := range m.Placements {
-		p := &m.Placements[i]
+	for _, p := range metaFirst(m) {
 		view, leader, err := v.view(ctx, m, p)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("group %d: %w", p.Group, err))
@@ -116,6 +115,21 @@ func (v *mover) look(ctx context.Context) (moving bool, err error) {
 		return again && v.hurry.Load(), err
 	}
 	return moving, errors.Join(errs...)
+}
+
+// metaFirst gives the placements, the meta group's first: a node that has lost all its replicas learns from that group
+// which others it is to make.
+func metaFirst(m *wire.ClusterMap) []*wire.Placement {
+	order := make([]*wire.Placement, 0, len(m.Placements))
+	if p := m.Placement(wire.MetaGroup); p != nil {
+		order = append(order, p)
+	}
+	for i := range m.Placements {
+		if p := &m.Placements[i]; p.Group != wire.MetaGroup {
+			order = append(order, p)
+		}
+	}
+	return order
 }
 
 // present gives the map, after it took in what nodes have told of themselves. The first leader of a cluster writes it.
@@ -211,6 +225,12 @@ func (v *mover) view(ctx context.Context, m *wire.ClusterMap, p *wire.Placement)
 	return view, leader, nil
 }
 
+// diskLow reports whether a node should lead nothing for want of room.
+func (v *mover) diskLow(id wire.NodeID) bool {
+	card, ok := v.node.card(id)
+	return ok && card.DiskLow
+}
+
 // alive reports whether a node answers.
 func (v *mover) alive(id wire.NodeID) bool { return v.node.cards.silence(id) < 2*v.node.cfg.CardEvery }
 
@@ -247,7 +267,7 @@ func (v *mover) take(
 func (v *mover) spreadOne(ctx context.Context, m *wire.ClusterMap, views map[wire.GroupID]*groupView) (bool, error) {
 	g, to, ok := spreadStep(m.Placements, views, func(id wire.NodeID) bool {
 		node := m.Node(id)
-		return node != nil && node.State == wire.NodeActive && v.alive(id)
+		return node != nil && node.State == wire.NodeActive && v.alive(id) && !v.diskLow(id)
 	})
 	if !ok {
 		return false, nil

@@ -33,6 +33,7 @@ type Node struct {
 	access   *access
 	server   *server
 	mover    *mover
+	space    *space
 
 	setMu  sync.Mutex // held while set is replaced
 	set    atomic.Pointer[replicaSet]
@@ -65,6 +66,7 @@ func Open(cfg Config) (*Node, error) {
 	n.set.Store(&replicaSet{})
 	n.cards = newCards(cfg.NodeID, cfg.CardEvery, n.log)
 	n.mover = newMover(n)
+	n.space = newSpace(n)
 	if err := n.open(); err != nil {
 		n.closeOnce.Do(func() { n.closeErr = n.shut() })
 		return nil, errors.Join(fmt.Errorf("open node %s: %w", cfg.NodeID, err), n.closeErr)
@@ -149,7 +151,7 @@ func (n *Node) sized(groups int) {
 func (n *Node) start(ln net.Listener, part bool) {
 	n.cards.follow(n.cfg.Bootstrap)
 	n.server = newServer(n, ln)
-	runs := []func(){n.followMap, n.mover.run, n.followUsers}
+	runs := []func(){n.followMap, n.mover.run, n.space.run, n.followUsers}
 	if !part {
 		runs = append(runs, n.enter)
 	}

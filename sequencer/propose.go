@@ -31,6 +31,9 @@ func (t tokens) give() { <-t }
 // command was applied, or before submit returns where it is refused. slot is that of the command's key.
 func (h *host) submit(cmd raftfsm.Command, slot wire.Slot, done completion) {
 	err := h.leadErr(slot)
+	if err == nil && h.node.space.refuses(h.id, cmd) {
+		err = errDiskFull
+	}
 	if err == nil {
 		err = h.queue.put(cmd, slot, done)
 	}
