@@ -8,8 +8,11 @@ import (
 // maxFrameBytes is how large a frame grows before the next one opens. One record may be larger.
 const maxFrameBytes = 8 << 20
 
-// keptBuffer is the largest buffer that is kept for the next frame.
-const keptBuffer = 4 << 20
+// One frame is written while the next one is filled: so many buffers are kept for others, and none that is larger.
+const (
+	keptBuffers = 3
+	keptBuffer  = 4 << 20
+)
 
 // record is one to be written.
 type record struct {
@@ -51,8 +54,9 @@ func (l *Log) openBatch(size int) (b *batch, fresh bool) {
 		}
 	}
 	b = &batch{done: make(chan struct{})}
-	b.buf, l.buf = l.buf, nil
-	if b.buf == nil {
+	if n := len(l.bufs); n > 0 {
+		b.buf, l.bufs = l.bufs[n-1], l.bufs[:n-1]
+	} else {
 		b.buf = make([]byte, 0, max(size+frameHeaderSize, 16<<10))
 	}
 	b.buf = append(b.buf[:0], make([]byte, frameHeaderSize)...)

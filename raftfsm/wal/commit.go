@@ -118,12 +118,12 @@ func (l *Log) gone(p pos) { l.segment(p).live -= p.bytes() }
 func (l *Log) segment(p pos) *segment { return l.segments[p.segment-l.segments[0].header.number] }
 
 func (l *Log) recycleBuffer(b *batch) {
-	if cap(b.buf) > keptBuffer {
-		return
-	}
 	l.mu.Lock()
-	l.buf, b.buf = b.buf, nil
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	if cap(b.buf) <= keptBuffer && len(l.bufs) < keptBuffers {
+		l.bufs = append(l.bufs, b.buf)
+	}
+	b.buf = nil
 }
 
 // tidy does what nobody waits for: it removes segments that no group needs, and says in the log that all of it is synced

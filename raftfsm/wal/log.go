@@ -41,8 +41,8 @@ type Log struct {
 	mu     sync.Mutex
 	queue  []*batch // oldest first; a batch leaves the queue when it is written, and then takes no more records
 	closed bool
-	failed error  // ErrFailed, with the first error of a write
-	buf    []byte // of a batch that is done, to be used again
+	failed error    // ErrFailed, with the first error of a write
+	bufs   [][]byte // of batches that are done, to be used again
 
 	commit  sync.Mutex // held by whoever writes
 	head    *segment   // the newest segment

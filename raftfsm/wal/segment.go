@@ -125,8 +125,7 @@ func (l *Log) makeSpare(size int64) (spare, error) {
 
 func (l *Log) spareName() string { return sparePrefix + strconv.FormatUint(l.spareID.Add(1), 10) }
 
-// prepareSpares makes the next segment before it is needed. It is filled with zeros: blocks that were never written cost
-// every sync a change of the file's metadata.
+// prepareSpares makes the next segment before it is needed.
 func (l *Log) prepareSpares() {
 	defer l.done.Done()
 	for {
@@ -139,29 +138,10 @@ func (l *Log) prepareSpares() {
 		if err != nil {
 			continue // whoever needs the segment tries again and gets the error
 		}
-		if err := l.zero(s.file); err != nil || !l.offer(s) {
+		if !l.offer(s) {
 			_ = errors.Join(s.file.Close(), l.fs.Remove(s.name)) // Open removes what is left
 		}
 	}
-}
-
-// zero writes a file full of zeros, a piece at a time so that a close need not wait for long.
-func (l *Log) zero(f File) error {
-	const piece = 4 << 20
-	for from := int64(0); from < l.segmentBytes; from += piece {
-		select {
-		case <-l.closing:
-			return ErrClosed
-		default:
-		}
-		if err := writeZeros(f, from, min(from+piece, l.segmentBytes)); err != nil {
-			return err
-		}
-		if err := f.Datasync(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // offer keeps a file for the next segment; it is false when there is one already.
