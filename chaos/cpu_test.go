@@ -20,6 +20,7 @@ var squeeze = flag.Duration("squeeze", time.Minute, "how long TestCPUSqueeze hol
 const (
 	cgroupCPU   = "/sys/fs/cgroup/cpu" // version 1
 	quotaPeriod = 100 * time.Millisecond
+	manyShares  = 64 << 10 // it is the quota that holds a node back, and nothing else that runs on the machine
 )
 
 // cpuGroup is a control group that nodes share or have alone.
@@ -53,6 +54,7 @@ func (g cpuGroup) write(t *testing.T, file string, value int64) {
 // limit gives the group that much of one CPU, in percent.
 func (g cpuGroup) limit(t *testing.T, percent int64) {
 	t.Helper()
+	g.write(t, "cpu.shares", manyShares)
 	g.write(t, "cpu.cfs_period_us", quotaPeriod.Microseconds())
 	g.write(t, "cpu.cfs_quota_us", quotaPeriod.Microseconds()*percent/100)
 }

@@ -18,10 +18,7 @@ func TestMembership(t *testing.T) {
 	l.awaitRate()
 	from := l.now()
 	n4 := c.join()
-	for c.rebalance() > 0 {
-		l.awaitAll(5)
-	}
-	await(t, "the node that joined to hold something", func() bool { return c.count(n4.i) > 0 })
+	await(t, "the node that joined to hold its share", func() bool { return c.rebalance() == 0 && c.count(n4.i) > 0 })
 	c.awaitMoved()
 	l.awaitAll(5)
 	rowOf("a node joins and takes its share").note(c, l, from, all)
@@ -48,7 +45,16 @@ func (c *cluster) join() *node {
 	n := c.add()
 	n.argv = append(n.argv, "--join", c.nodes[1].respAddr(), "--join-token", token)
 	n.start(c.t)
-	await(c.t, n.id+" to answer", func() bool { _, ok := c.ask(n.i); return ok })
+	await(c.t, n.id+" to be part of the cluster", func() bool {
+		nodes := c.operate("CLUSTER", "STATUS").Field("nodes").Elems()
+		for i := range nodes {
+			if nodes[i].Field("nodeId").Str() == n.id && nodes[i].Field("alive").Bool() {
+				_, ok := c.ask(n.i)
+				return ok
+			}
+		}
+		return false
+	})
 	return n
 }
 

@@ -15,9 +15,9 @@ import (
 // Timing is how fast a group notices that its leader is gone. Zero fields take their defaults, which were measured on
 // two cores: shorter ones elect without need when the CPU is squeezed.
 type Timing struct {
-	Heartbeat time.Duration // silence of the leader after which a follower stands for election; default 300 ms
-	Election  time.Duration // that a candidate waits for votes; default 300 ms
-	Lease     time.Duration // without a majority after which a leader steps down; default 200 ms
+	Heartbeat time.Duration // silence of the leader after which a follower stands for election; default 200 ms
+	Election  time.Duration // that a candidate waits for votes; default 200 ms
+	Lease     time.Duration // without a majority after which a leader steps down; default 150 ms
 	Commit    time.Duration // at most, until followers learn of the last commit; default 20 ms
 }
 
@@ -66,9 +66,9 @@ const (
 )
 
 func (c Config) withDefaults() Config {
-	orDefault(&c.Timing.Heartbeat, 300*time.Millisecond)
-	orDefault(&c.Timing.Election, 300*time.Millisecond)
-	orDefault(&c.Timing.Lease, 200*time.Millisecond)
+	orDefault(&c.Timing.Heartbeat, 200*time.Millisecond)
+	orDefault(&c.Timing.Election, 200*time.Millisecond)
+	orDefault(&c.Timing.Lease, 150*time.Millisecond)
 	orDefault(&c.Timing.Commit, 20*time.Millisecond)
 	orDefault(&c.SnapshotEntries, 16_384)
 	orDefault(&c.TrailingBytes, 64<<20)

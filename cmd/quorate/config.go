@@ -62,9 +62,9 @@ type SequencerConfig struct {
 	TLSCert      string   `koanf:"tls-cert" doc:"file with this node's certificate (PEM)"`
 	TLSKey       string   `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
 
-	HeartbeatTimeout time.Duration `koanf:"heartbeat-timeout" doc:"silence of a leader after which a follower stands for election; 0 is the default, 300ms"`
-	ElectionTimeout  time.Duration `koanf:"election-timeout" doc:"how long a candidate waits for votes; 0 is the default, 300ms"`
-	LeaseTimeout     time.Duration `koanf:"lease-timeout" doc:"time without a majority after which a leader steps down, at most the heartbeat timeout; 0 is the default, 200ms"`
+	HeartbeatTimeout time.Duration `koanf:"heartbeat-timeout" doc:"silence of a leader after which a follower stands for election; 0 is the default, 200ms"`
+	ElectionTimeout  time.Duration `koanf:"election-timeout" doc:"how long a candidate waits for votes; 0 is the default, 200ms"`
+	LeaseTimeout     time.Duration `koanf:"lease-timeout" doc:"time without a majority after which a leader steps down, at most the heartbeat timeout; 0 is the default, 150ms"`
 	SnapshotEntries  int           `koanf:"snapshot-entries" doc:"log entries of a group between two snapshots; 0 is the default, 16384"`
 	TrailingBytes    int           `koanf:"trailing-bytes" doc:"bytes of log that a group keeps behind a snapshot for replicas that are late; 0 is the default, 64 MiB"`
 }
