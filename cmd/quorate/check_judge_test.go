@@ -119,7 +119,8 @@ func TestJudge_EachFault(t *testing.T) {
 		},
 		"the user may not ask": {
 			func(v *clusterLook) { v.Nodes, v.Groups = []nodeView{{Addr: "a:1", Err: wire.ErrNoPerm}}, nil },
-			severityUnknown, severityUnknown, []string{"nodes"},
+			severityUnknown, severityUnknown,
+			[]string{"nodes"},
 		},
 		"nobody answers": {
 			func(v *clusterLook) { v.Nodes, v.Groups = []nodeView{{Addr: "a:1", Err: errors.New("refused")}}, nil },
