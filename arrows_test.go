@@ -52,14 +52,20 @@ var arrows = []arrow{
 		"it makes clusters for tests; no product code imports it",
 	},
 	{
+		"sequencer/sequencertest/history",
+		[]string{"sequencer/wire"},
+		nil,
+		"a judge of what clients saw; the tests of every package use it, so it knows none of them",
+	},
+	{
 		"chaos", nil,
-		[]string{"sequencer/wire", "sequencer/sequencertest"},
+		[]string{"sequencer/wire", "sequencer/sequencertest", "sequencer/sequencertest/history"},
 		"it breaks real processes from outside, and knows no more of them than a client does",
 	},
 	{
 		"raftfsm",
 		[]string{"sequencer/wire", "raftfsm/wal", "trust", "meter"},
-		nil,
+		[]string{"sequencer/sequencertest/history"},
 		"one group knows the words and the limits, and not who asks",
 	},
 	{

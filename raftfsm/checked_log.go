@@ -83,9 +83,6 @@ func (c *checkedLog) verify() (err error) {
 	return nil
 }
 
-// IsMonotonic has raft delete all entries before a snapshot that it installs, so that there never is a gap.
-func (c *checkedLog) IsMonotonic() bool { return true }
-
 // FirstIndex gives the index of the first entry, 0 for none.
 func (c *checkedLog) FirstIndex() (uint64, error) {
 	first, err := c.inner.FirstIndex()

@@ -15,6 +15,9 @@ type FSM struct {
 	cache *chatCache
 	meta  meta
 	txn   txn
+
+	holds    func(index, term uint64) bool // whether this replica's log has all that a snapshot holds; nil for never
+	restored func(index, term uint64)      // told of a snapshot whose state is now this one's
 }
 
 var _ raft.BatchingFSM = (*FSM)(nil)
@@ -104,11 +107,22 @@ func (f *FSM) run(index, term uint64, e Entry) (results []Result, err error) {
 // errClosed says that an entry came after the store was closed, at the end of a process that could not wait for raft.
 var errClosed = errors.New("the store is closed")
 
-// Snapshot hands out a reference; its Persist does the work, beside Apply.
-func (f *FSM) Snapshot() (raft.FSMSnapshot, error) { return &snapshotRef{store: f.store}, nil }
+// Snapshot hands out a reference; its Persist does the work, beside Apply. The state holds every command that raft has
+// handed over, or the store has failed: then there is no snapshot, as raft would say that it goes further than it does.
+func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
+	if err := f.store.failure.failed(); err != nil {
+		return nil, err
+	}
+	return &snapshotRef{store: f.store}, nil
+}
 
-// Restore replaces the state by that of a snapshot. A snapshot that cannot be read leaves the state as it was.
+// Restore replaces the state by that of a snapshot. A snapshot that cannot be read leaves the state as it was. One that
+// ends within this replica's log is refused: raft would go back to it and delete entries that are acknowledged.
 func (f *FSM) Restore(rc io.ReadCloser) error {
+	own := ownSnapshot(rc)
+	if own != nil && f.holds != nil && f.holds(own.index, own.term) {
+		return fmt.Errorf("%w: %d", errHeld, own.index)
+	}
 	if err := restore(f.store, rc); err != nil {
 		if errors.Is(err, ErrStorage) {
 			f.store.failure.tell(err)
@@ -117,5 +131,11 @@ func (f *FSM) Restore(rc io.ReadCloser) error {
 	}
 	f.cache, f.meta = newChatCache(f.store.cfg.CachedChats), f.store.meta()
 	f.store.mapChange.fire()
+	if own != nil && f.restored != nil {
+		f.restored(own.index, own.term)
+	}
 	return nil
 }
+
+// errHeld refuses a snapshot that holds nothing new.
+var errHeld = errors.New("the log has what the snapshot holds")

@@ -25,6 +25,7 @@ type Group struct {
 	stable    checkedStable         // over bolt
 	dog       *watchdog
 	transport *transport
+	logs      *floorLog // the log as raft sees it
 	raft      *raft.Raft
 	installs  atomic.Uint64
 	stats     *Stats
@@ -132,7 +133,7 @@ func (g *Group) reconcile(snapshots *snapshotStore) error {
 			return fmt.Errorf("restore snapshot %s: %w", all[0].ID, err)
 		}
 	}
-	if p.last > 0 && p.last < p.snapshot { // the installation of a snapshot was cut short; raft wants no gap
+	if p.last > 0 && (p.last < p.snapshot || p.contradicted) { // the installation of a snapshot was cut short
 		return g.entries.DeleteRange(p.first, p.last)
 	}
 	return nil
@@ -148,18 +149,28 @@ func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
 	if g.cfg.WrapLogStore != nil {
 		logs = g.cfg.WrapLogStore(logs)
 	}
-	logs = monotonicLog{logs}
+	floor := &floorLog{LogStore: logs}
+	logs = floor
+	if all, err := snapshots.List(); err != nil {
+		return err
+	} else if len(all) > 0 {
+		floor.raise(all[0].Index, all[0].Term)
+	}
+	snapshots.kept = floor.raise
 	stable := guardedStable{StableStore: g.stable, dog: g.dog}
 	l, err := mux.layer(g.cfg)
 	if err != nil {
 		return err
 	}
 	options := g.cfg.raftConfig()
+	g.logs = floor
 	g.transport = newTransport(l, options, g.log, g.cfg.MaxSnapshotBytes)
+	g.transport.guard.holds = g.holdsAgain
 	if err := g.bootstrap(options, logs, stable, snapshots); err != nil {
 		return err
 	}
 	machine := timedFSM{FSM: newFSM(g.store, g.cfg.Fatal), stats: g.stats}
+	machine.holds, machine.restored = g.holds, floor.raise
 	g.raft, err = raft.NewRaft(options, machine, logs, stable, snapshots, timedTransport{g.transport, g.stats})
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)

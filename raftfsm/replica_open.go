@@ -54,6 +54,8 @@ type past struct {
 	term        uint64 // the highest of log and snapshots
 	snapshot    uint64 // index of the newest snapshot
 	captured    uint64 // index up to which the newest snapshot's files go
+
+	contradicted bool // the log has another entry where the newest snapshot ends
 }
 
 // examine verifies the files of a replica and that they fit one another.
@@ -110,9 +112,26 @@ func (g *Group) lookBack(p *past, snapshots *snapshotStore) error {
 		}
 		if i == 0 {
 			p.snapshot, p.captured, p.term = s.Index, index, max(p.term, s.Term)
+			p.contradicted, err = g.contradicts(s.Index, s.Term)
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// contradicts reports whether the log has an entry of another term at index.
+func (g *Group) contradicts(index, term uint64) (bool, error) {
+	var l raft.Log
+	err := g.entries.GetLog(index, &l)
+	if errors.Is(err, raft.ErrLogNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the log: %w", err)
+	}
+	return l.Term != term, nil
 }
 
 // openDamage tells whether an error of opening a database in dir is damage, and makes it ErrCorrupt then. It is not where

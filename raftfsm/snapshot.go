@@ -45,16 +45,23 @@ func restore(s *Store, rc io.ReadCloser) error {
 }
 
 func fillAside(aside string, rc io.ReadCloser) error {
-	source := rc
+	if own := ownSnapshot(rc); own != nil {
+		return linkCheckpoint(own.dir, aside)
+	}
+	return readStream(rc, aside)
+}
+
+// ownSnapshot gives the snapshot of this node's that rc reads, nil where it reads something else.
+func ownSnapshot(rc io.ReadCloser) *snapshotReader {
 	for {
-		if own, ok := source.(*snapshotReader); ok {
-			return linkCheckpoint(own.dir, aside)
+		if own, ok := rc.(*snapshotReader); ok {
+			return own
 		}
-		wrapper, ok := source.(raft.ReadCloserWrapper)
+		wrapper, ok := rc.(raft.ReadCloserWrapper)
 		if !ok {
-			return readStream(rc, aside)
+			return nil
 		}
-		source = wrapper.WrappedReadCloser()
+		rc = wrapper.WrappedReadCloser()
 	}
 }
 

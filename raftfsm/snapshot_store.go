@@ -22,9 +22,10 @@ const retainedSnapshots = 2
 // A directory that ends in .tmp is not finished, and goes at the next start.
 type snapshotStore struct {
 	dir      string
-	received func(index uint64)    // told of every snapshot that came from another node
-	taken    func(began time.Time) // told of every snapshot of this node's own; nil for nobody
-	damaged  func(error)           // told of a snapshot that is corrupt
+	received func(index uint64)       // told of every snapshot that came from another node
+	taken    func(began time.Time)    // told of every snapshot of this node's own; nil for nobody
+	kept     func(index, term uint64) // told of the same, when it is durable; nil for nobody
+	damaged  func(error)              // told of a snapshot that is corrupt
 
 	mu sync.Mutex // held while snapshots are listed, renamed or removed
 }
@@ -119,7 +120,7 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	return meta, &snapshotReader{dir: s.state(id), damaged: s.damaged}, nil
+	return meta, &snapshotReader{dir: s.state(id), index: meta.Index, term: meta.Term, damaged: s.damaged}, nil
 }
 
 // reap removes all but the newest snapshots.
@@ -145,6 +146,8 @@ func (s *snapshotStore) reap() error {
 // directory instead.
 type snapshotReader struct {
 	dir     string
+	index   uint64
+	term    uint64
 	damaged func(error) // told when the checkpoint is corrupt; its reader gets an error too
 	pipe    *io.PipeReader
 }
@@ -200,7 +203,7 @@ func (s *snapshotSink) capture(store *Store) error {
 		return err
 	}
 	if index < s.meta.Index {
-		return fmt.Errorf("BUG: the state is at %d, before the snapshot's %d", index, s.meta.Index)
+		return store.stamp(s.state(), s.meta.Index, s.meta.Term)
 	}
 	return nil
 }
@@ -241,6 +244,9 @@ func (s *snapshotSink) Close() error {
 	}
 	if s.pipe == nil && s.store.taken != nil {
 		s.store.taken(s.begun)
+	}
+	if s.pipe == nil && s.store.kept != nil {
+		s.store.kept(s.meta.Index, s.meta.Term)
 	}
 	return nil
 }

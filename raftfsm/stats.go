@@ -78,12 +78,6 @@ func (t timedLog) StoreLogs(logs []*raft.Log) error {
 	return t.LogStore.StoreLogs(logs)
 }
 
-// IsMonotonic tells raft whether the log may have holes.
-func (t timedLog) IsMonotonic() bool {
-	m, ok := t.LogStore.(raft.MonotonicLogStore)
-	return ok && m.IsMonotonic()
-}
-
 func (t timedLog) begin() time.Time {
 	now := time.Now()
 	t.stats.writing.Store(now.UnixNano())

@@ -4,8 +4,6 @@ import (
 	"context"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // TestStats_TellWhatAGroupDid demands that each count moves when what it counts happens, and on the replica it happens on.
@@ -83,21 +81,6 @@ func TestStats_HangingLogWriteHasAnAge(t *testing.T) {
 	}
 	if n := stats.LogWrites.Counts(); stats.LogWriteAge() != 0 || n.Count != 1 || n.Sum < 0.01 {
 		t.Errorf("after the write: age %s, %+v", stats.LogWriteAge(), n)
-	}
-}
-
-// monotonicStore is a log store that may have no holes.
-type monotonicStore struct{ raft.LogStore }
-
-func (monotonicStore) IsMonotonic() bool { return true }
-
-// TestStats_TimedLogHidesNothing: raft asks a log store what it can do.
-func TestStats_TimedLogHidesNothing(t *testing.T) {
-	for store, want := range map[raft.LogStore]bool{monotonicStore{}: true, raft.NewInmemStore(): false} {
-		var log raft.LogStore = timedLog{LogStore: store, stats: newStats()}
-		if m, ok := log.(raft.MonotonicLogStore); !ok || m.IsMonotonic() != want {
-			t.Errorf("%T behind a clock is monotonic: %v", store, !want)
-		}
 	}
 }
 

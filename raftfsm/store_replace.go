@@ -54,6 +54,27 @@ func (s *Store) Checkpoint(dir string) (index uint64, err error) {
 	return index, err
 }
 
+// stamp has the checkpoint in dir say that it holds the entries up to index. Raft's snapshots count its barriers, which no
+// state machine sees: where a barrier came last, the state ends before the snapshot. Unstamped, whoever restores it would
+// miss entries that never come, as the log behind the snapshot begins after them.
+func (s *Store) stamp(dir string, index, term uint64) error {
+	db, err := s.openPebble(dir, false, &failure{})
+	if err != nil {
+		return fmt.Errorf("stamp the checkpoint: %w", err)
+	}
+	m, err := readMeta(db)
+	if err == nil && m.index < index {
+		m.index, m.term = index, term
+		if err = db.Set(metaKey, m.append(nil), pebble.NoSync); err == nil {
+			err = db.Flush()
+		}
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("stamp the checkpoint: %w", err)
+	}
+	return nil
+}
+
 // ReplaceWith makes the complete checkpoint in dir, on the same file system, the state. dir is gone afterwards. A crash
 // in between leaves the old state or the new one. An error leaves the old state in use, or, where it wraps ErrStorage,
 // none at all until the store is opened again.

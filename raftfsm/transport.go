@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -155,8 +156,11 @@ func (t *transport) one(c *raftConn) error {
 	if err := t.guard.judge(c, rpc.Command); err != nil {
 		return err
 	}
-	if rpc.Reader != nil {
-		rpc.Reader = c.stream(rpc.Command.(*raft.InstallSnapshotRequest).Size)
+	if r, ok := rpc.Command.(*raft.InstallSnapshotRequest); ok {
+		rpc.Reader = c.stream(r.Size)
+		if t.guard.needless(r) {
+			return c.skip(rpc.Reader, r)
+		}
 	}
 	rpc.RespChan = c.answers
 	if isHeartbeat(rpc.Command) {
@@ -207,6 +211,18 @@ func (c *raftConn) decode(kind byte) (raft.RPC, error) {
 	}
 	rpc.Command = command
 	return rpc, nil
+}
+
+// skip reads a snapshot that is not needed, and answers as if it were installed.
+func (c *raftConn) skip(stream io.Reader, r *raft.InstallSnapshotRequest) error {
+	n, err := io.Copy(io.Discard, stream)
+	if err == nil && n != r.Size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	return c.reply(raft.RPCResponse{Response: &raft.InstallSnapshotResponse{Term: r.Term, Success: true}})
 }
 
 // reply writes an answer: the error's text, "" for none, and what Raft says.

@@ -21,8 +21,9 @@ const (
 // guard judges what comes from other replicas, before Raft sees it. With TLS it is known who sends; without, what a
 // message says of its sender is believed, and the port is on loopback.
 type guard struct {
-	raft        *raft.Raft // set before the first message
-	maxSnapshot int64      // bytes
+	raft        *raft.Raft                    // set before the first message
+	maxSnapshot int64                         // bytes
+	holds       func(index, term uint64) bool // whether the log has all that a snapshot holds
 
 	mu    sync.Mutex
 	votes map[string]*rate.Limiter // by node; without TLS by the replica that is said to send
@@ -130,6 +131,12 @@ func (g *guard) checkSnapshot(r *raft.InstallSnapshotRequest) error {
 		return fmt.Errorf("%w: a snapshot of version %d", errForged, r.SnapshotVersion)
 	}
 	return checkConfiguration(r.Configuration)
+}
+
+// needless reports whether a snapshot of the present leader ends within the log here: it was late, or the leader does not
+// know yet. Raft would go back to it.
+func (g *guard) needless(r *raft.InstallSnapshotRequest) bool {
+	return r.Term == g.raft.CurrentTerm() && g.holds(r.LastLogIndex, r.LastLogTerm)
 }
 
 // checkConfiguration looks whether Raft can decode a configuration: where it cannot, it panics.

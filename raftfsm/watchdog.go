@@ -88,12 +88,6 @@ type guardedLog struct {
 	full func() bool
 }
 
-// monotonicLog tells raft to leave no gap in a log: a store that wraps another does not pass that on.
-type monotonicLog struct{ raft.LogStore }
-
-// IsMonotonic has raft delete all entries before a snapshot that it installs.
-func (monotonicLog) IsMonotonic() bool { return true }
-
 // GetLog reads one entry. One that is corrupt is a storage failure: raft would ask again, or panic.
 func (g guardedLog) GetLog(index uint64, l *raft.Log) error {
 	return g.dog.read(g.LogStore.GetLog(index, l))
@@ -118,12 +112,6 @@ func (g guardedLog) StoreLogs(logs []*raft.Log) error {
 // DeleteRange cuts the log.
 func (g guardedLog) DeleteRange(first, last uint64) error {
 	return g.dog.write("a cut of the log", func() error { return g.LogStore.DeleteRange(first, last) })
-}
-
-// IsMonotonic tells raft whether the log may have holes.
-func (g guardedLog) IsMonotonic() bool {
-	m, ok := g.LogStore.(raft.MonotonicLogStore)
-	return ok && m.IsMonotonic()
 }
 
 // guardedStable is a stable store behind a watchdog.

@@ -7,7 +7,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// GroupLog is the log of one group. It is a raft.LogStore and a raft.MonotonicLogStore, and safe for concurrent use.
+// GroupLog is the log of one group. It is a raft.LogStore, and safe for concurrent use.
 type GroupLog struct {
 	log *Log
 	id  uint32
@@ -18,13 +18,7 @@ type GroupLog struct {
 	index index // under the log's lock of state
 }
 
-var (
-	_ raft.LogStore          = (*GroupLog)(nil)
-	_ raft.MonotonicLogStore = (*GroupLog)(nil)
-)
-
-// IsMonotonic is true: the log has no holes. Raft then empties it when a snapshot takes the place of entries.
-func (g *GroupLog) IsMonotonic() bool { return true }
+var _ raft.LogStore = (*GroupLog)(nil)
 
 // FirstIndex gives the index of the first entry, or 0 when there is none.
 func (g *GroupLog) FirstIndex() (uint64, error) {
