@@ -1,7 +1,7 @@
 package raftfsm
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/raftfsm/wal"
+	"github.com/quorate/quorate/sequencer/sequencertest/history"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -24,18 +25,25 @@ import (
 type sim struct {
 	t     *testing.T
 	seed  uint64
+	bug   plant
 	rng   *rand.Rand // the nemesis's
 	net   *simNet
 	nodes []*simNode
 	began time.Time
 
-	mu      sync.Mutex
-	trace   []string
-	history simHistory
-	leads   map[uint64]string // who served in a term
-	commits map[string]uint64 // the highest commit index seen of each replica
+	history *history.History
 	stop    chan struct{}
 	clients sync.WaitGroup
+
+	told *lockedBuffer // what nodes log, when it is asked for
+
+	mu      sync.Mutex
+	trace   []string
+	failure string            // the first, with what happened until then
+	leads   map[uint64]string // who served in a term
+
+	acked, reads int
+	installs     int // until the lives that have ended
 }
 
 // simNode is a node that may be up or down.
@@ -49,21 +57,24 @@ type simNode struct {
 	mux *Mux
 	log *wal.Log
 	g   *Group // nil while it is down; sim.mu
+
+	ahead   map[string]wire.Seq // of early answers, by chat
+	aheadOf *Group
 }
 
 // simTiming is that of a real group.
 var simTiming = Timing{Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 200 * time.Millisecond}
 
-func newSim(t *testing.T, seed uint64, dir string) *sim {
+func newSim(t *testing.T, seed uint64, dir string, bug plant) *sim {
 	s := &sim{
-		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), net: newSimNet(seed), began: time.Now(), stop: make(chan struct{}),
-		history: newSimHistory(), leads: map[uint64]string{}, commits: map[string]uint64{},
+		t: t, seed: seed, bug: bug, rng: rand.New(rand.NewPCG(seed, 1)), net: newSimNet(seed), began: time.Now(), stop: make(chan struct{}),
+		history: history.New(), told: &lockedBuffer{}, leads: map[uint64]string{},
 	}
 	for i := range 3 {
 		name := fmt.Sprintf("n%d", i+1)
 		s.nodes = append(s.nodes, &simNode{
 			addr: name + ":1", peer: Peer{ID: wire.NodeID(name), Generation: 1, RaftAddr: name + ":1"},
-			dir: filepath.Join(dir, name), disk: newSimDisk(),
+			dir: filepath.Join(dir, name), disk: newSimDisk(bug.noSync),
 		})
 	}
 	for _, n := range s.nodes {
@@ -86,29 +97,43 @@ func (s *sim) note(format string, args ...any) {
 	s.trace = append(s.trace, fmt.Sprintf("%8s  ", time.Since(s.began).Round(time.Millisecond))+fmt.Sprintf(format, args...))
 }
 
-// fail ends the test with what happened.
+// fail records what went wrong first, with what happened before.
 func (s *sim) fail(format string, args ...any) {
-	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.t.Errorf("seed %d: %s\n%s", s.seed, fmt.Sprintf(format, args...), strings.Join(s.trace, "\n"))
+	if s.failure != "" {
+		return
+	}
+	s.failure = fmt.Sprintf("seed %d: %s\n%s", s.seed, fmt.Sprintf(format, args...), strings.Join(s.trace, "\n")) + "\n" + s.told.String()
 	if os.Getenv("QUORATE_TEST_STACKS") != "" {
 		buf := make([]byte, 4<<20)
 		s.t.Logf("%s", buf[:runtime.Stack(buf, true)])
 	}
 }
 
+func (s *sim) failed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure != ""
+}
+
+func (s *sim) count(what *int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*what++
+}
+
 // start starts a node on what its disk holds.
 func (s *sim) start(n *simNode) {
 	quiet := slog.New(slog.DiscardHandler)
 	if os.Getenv("QUORATE_TEST_LOG") != "" {
-		quiet = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", n.peer.ID)
+		quiet = slog.New(slog.NewTextHandler(s.told, nil)).With("node", n.peer.ID)
 	}
 	n.mux = muxOver(s.net.listen(n.addr), nil, func() Card { return Card{Node: n.peer.ID} }, quiet)
 	n.mux.dial = s.net.dialFrom(n.addr)
 	var err error
 	if n.log, err = wal.Open("wal", wal.Options{SegmentBytes: 16 << 10, FS: n.disk, Inline: true}); err != nil {
-		s.fail("open the log of %s: %v", n.addr, err)
+		s.fail("open the log of %s: %v", n.addr, errors.Join(err, n.mux.Close()))
 		return
 	}
 	var first []Peer
@@ -117,7 +142,8 @@ func (s *sim) start(n *simNode) {
 	}
 	g, err := Open(Config{
 		Node: n.peer.ID, Generation: n.peer.Generation, Dir: n.dir, WAL: n.log, Bootstrap: first, Timing: simTiming,
-		SnapshotEntries: 40, TrailingBytes: 1, Logger: quiet, Store: StoreConfig{CacheBytes: 256 << 10, MemTableBytes: 256 << 10},
+		SnapshotEntries: 40, TrailingBytes: 1, Logger: quiet,
+		Store: StoreConfig{CacheBytes: 256 << 10, MemTableBytes: 256 << 10, spoil: s.bug.spoil}, WrapLogStore: s.wrapLog(n),
 		Fatal: func(err error) {
 			if !errors.Is(err, errPowerOff) {
 				s.fail("%s: storage failure: %v", n.addr, err)
@@ -125,7 +151,7 @@ func (s *sim) start(n *simNode) {
 		},
 	}, n.mux)
 	if err != nil {
-		s.fail("start %s: %v", n.addr, err)
+		s.fail("start %s: %v", n.addr, errors.Join(err, n.mux.Close(), n.log.Close()))
 		return
 	}
 	s.mu.Lock()
@@ -144,6 +170,7 @@ func (s *sim) powerOff(n *simNode) {
 	if g == nil {
 		return
 	}
+	s.installs += int(g.installs.Load())
 	g.store.failure.tell(errPowerOff) // nothing is applied any more: the state is not ahead of what the disk holds
 	s.net.drop(n.addr)
 	s.net.setCut(n.addr, s.addrs(), true, true)
@@ -180,30 +207,6 @@ func (s *sim) alive(n *simNode, g *Group) bool {
 	return !n.gone && n.g == g
 }
 
-// watch looks at all replicas now and then: one leader per term serves, and commit indexes never go back.
-func (s *sim) watch() {
-	defer s.clients.Done()
-	for s.sleep(5 * time.Millisecond) {
-		for _, n := range s.nodes {
-			g := s.group(n)
-			if g == nil {
-				continue
-			}
-			term, ok := g.ServingTerm()
-			s.mu.Lock()
-			if other := s.leads[term]; ok && other != "" && other != n.addr {
-				s.mu.Unlock()
-				s.fail("%s and %s both serve in term %d", other, n.addr, term)
-				return
-			}
-			if ok {
-				s.leads[term] = n.addr
-			}
-			s.mu.Unlock()
-		}
-	}
-}
-
 // sleep is false when the run ends meanwhile.
 func (s *sim) sleep(d time.Duration) bool {
 	timer := time.NewTimer(d)
@@ -216,51 +219,20 @@ func (s *sim) sleep(d time.Duration) bool {
 	}
 }
 
-// propose offers commands at a leader and waits a while for what becomes of them.
-func (s *sim) propose(n *simNode, g *Group, commands ...Command) ([]Result, error) {
-	var body []byte
-	for _, c := range commands {
-		body = AppendCommand(body, c)
-	}
-	type outcome struct {
-		results []Result
-		err     error
-	}
-	done := make(chan outcome, 1)
-	p := g.Propose(AppendEntry(nil, wire.Millis(time.Since(s.began).Milliseconds()), len(commands), body))
-	s.clients.Add(1)
-	go func() {
-		defer s.clients.Done()
-		results, err := p.Wait()
-		done <- outcome{results, err}
-	}()
-	timer := time.NewTimer(3 * time.Second)
-	defer timer.Stop()
-	select {
-	case o := <-done:
-		if o.err == nil && !s.alive(n, g) {
-			return nil, wire.ErrUnknown
-		}
-		if o.err == nil && len(o.results) != len(commands) {
-			return nil, wire.ErrUnknown
-		}
-		return o.results, o.err
-	case <-timer.C:
-		return nil, wire.ErrUnknown
-	}
+// lockedBuffer is a buffer for several writers.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
 }
 
-// read reads a chat's head at a leader, linearizable.
-func (s *sim) read(ctx context.Context, n *simNode, g *Group, chatID string) (wire.Seq, error) {
-	if err := g.ReadBarrier(ctx); err != nil {
-		return 0, err
-	}
-	c, err := g.Store().Chat(chatID)
-	if err != nil {
-		return 0, err
-	}
-	if !s.alive(n, g) {
-		return 0, wire.ErrTryAgain
-	}
-	return c.LastSeq, nil
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }

@@ -38,3 +38,28 @@ func TestFSM_NoSnapshotAfterAFailure(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A node verifies its snapshots when it starts. They can be sent to others as before.
+func TestGroup_SendsASnapshotThatItVerified(t *testing.T) {
+	c := newTrio(t, nil)
+	c.append(20)
+	down := c.follower()
+	c.stop(down)
+	c.append(20)
+	for i, g := range c.groups {
+		if i != down {
+			eventually(t, "both have applied all", func() bool { s := g.Status(); return s.Applied == s.LastIndex })
+			cutLog(t, g)
+		}
+	}
+	for i := range c.groups {
+		if i != down {
+			c.stop(i)
+		}
+	}
+	for i := range c.groups {
+		c.start(i)
+	}
+	eventually(t, "the snapshot is installed", func() bool { return c.groups[down].Status().Installs > 0 })
+	c.check()
+}

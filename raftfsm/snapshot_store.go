@@ -120,7 +120,7 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	return meta, &snapshotReader{dir: s.state(id), index: meta.Index, term: meta.Term, damaged: s.damaged}, nil
+	return meta, &snapshotReader{dir: s.state(id), index: meta.Index, term: meta.Term, size: meta.Size, damaged: s.damaged}, nil
 }
 
 // reap removes all but the newest snapshots.
@@ -148,6 +148,7 @@ type snapshotReader struct {
 	dir     string
 	index   uint64
 	term    uint64
+	size    int64       // of the stream
 	damaged func(error) // told when the checkpoint is corrupt; its reader gets an error too
 	pipe    *io.PipeReader
 }
@@ -155,7 +156,11 @@ type snapshotReader struct {
 // Read gives the next bytes of the stream.
 func (r *snapshotReader) Read(p []byte) (int, error) {
 	if r.pipe == nil {
-		files, _, err := listCheckpoint(r.dir)
+		files, size, err := listCheckpoint(r.dir)
+		if err == nil && size != r.size {
+			err = corrupt(r.dir, fmt.Errorf("its stream would have %d bytes, not %d", size, r.size))
+			r.damaged(err)
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -28,6 +28,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // ErrSnapshotStream says that a snapshot arrived broken. Nothing of it is kept; raft sends it again.
 var ErrSnapshotStream = errors.New("broken snapshot stream")
 
+// lockName is the file that whoever opens a database leaves there.
+const lockName = "LOCK"
+
 // streamFile is one file of a checkpoint.
 type streamFile struct {
 	name string
@@ -45,6 +48,9 @@ func listCheckpoint(dir string) (files []streamFile, size int64, err error) {
 		info, err := e.Info()
 		if err != nil {
 			return nil, 0, err
+		}
+		if e.Name() == lockName {
+			continue
 		}
 		if !info.Mode().IsRegular() || !goodFileName(e.Name()) {
 			return nil, 0, fmt.Errorf("checkpoint holds %q, which is no plain file", e.Name())

@@ -22,7 +22,8 @@ type StoreConfig struct {
 	TailBytes     int    // of the feed's newest events, kept decoded; default 8 MiB
 	CachedChats   int    // that the apply goroutine holds decoded; default 16384
 
-	fs vfs.FS // under Pebble; tests put faults there
+	fs    vfs.FS                 // under Pebble; tests put faults there
+	spoil func(dir string) error // done to each checkpoint; tests plant bugs there
 }
 
 func (c StoreConfig) withDefaults() StoreConfig {

@@ -49,6 +49,9 @@ func (s *Store) Checkpoint(dir string) (index uint64, err error) {
 		if err := db.Checkpoint(dir); err != nil {
 			return fmt.Errorf("checkpoint the store: %w", err)
 		}
+		if s.cfg.spoil != nil {
+			return s.cfg.spoil(dir)
+		}
 		return nil
 	})
 	return index, err
