@@ -47,7 +47,7 @@ var arrows = []arrow{
 	},
 	{
 		"sequencer/sequencertest",
-		[]string{"sequencer", "raftfsm", "sequencer/wire"},
+		[]string{"sequencer", "raftfsm", "sequencer/wire", "sequencer/sequencertest/history"},
 		nil,
 		"it makes clusters for tests; no product code imports it",
 	},

@@ -19,12 +19,13 @@ const (
 	chatCount = 50
 	senders   = 5
 	offered   = 250              // messages a second
+	reads     = 50               // a second
 	enough    = 200              // acknowledgements a second before a fault, or the run says nothing
 	sendTime  = 10 * time.Second // for one call, in which the client tries again by itself
 )
 
 // load offers messages at a steady rate, whatever becomes of them: each chat gets its share, each message is offered
-// until it is acknowledged, and some once more after that.
+// until it is acknowledged, and some once more after that. Meanwhile chats are read.
 type load struct {
 	t       *testing.T
 	client  *wire.Client
@@ -36,7 +37,8 @@ type load struct {
 	stop   chan struct{}   // nil while it is halted
 	ctx    context.Context // ends when it is abandoned
 	cancel context.CancelFunc
-	next   int // number of the next message; of run alone while that runs
+	next   int                 // number of the next message; of run alone while that runs
+	seen   map[string]wire.Seq // where to read on; of read alone while that runs
 	ticker sync.WaitGroup
 	sends  sync.WaitGroup
 
@@ -50,6 +52,7 @@ func startLoad(c *cluster) *load {
 	c.t.Helper()
 	l := &load{
 		t: c.t, client: newClient(c.t, c.addrs()), record: sequencertest.NewRecord(), groupOf: map[string]int{},
+		seen:  map[string]wire.Seq{},
 		began: time.Now(), acks: make([][]time.Duration, c.setup.groups),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -71,8 +74,9 @@ func startLoad(c *cluster) *load {
 // resume begins, or begins again after halt.
 func (l *load) resume() {
 	l.stop = make(chan struct{})
-	l.ticker.Add(1)
+	l.ticker.Add(2)
 	go l.run(l.stop)
+	go l.read(l.stop)
 }
 
 func (l *load) run(stop chan struct{}) {
@@ -86,6 +90,22 @@ func (l *load) run(stop chan struct{}) {
 		case <-tick.C:
 			l.sends.Add(1)
 			go l.send(l.next)
+		}
+	}
+}
+
+// read reads what comes, chat by chat.
+func (l *load) read(stop chan struct{}) {
+	defer l.ticker.Done()
+	tick := time.NewTicker(time.Second / reads)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			chat := l.chats[n%len(l.chats)]
+			l.seen[chat] = sequencertest.ReadOnce(l.client, l.record, chat, max(1, l.seen[chat]))
 		}
 	}
 }

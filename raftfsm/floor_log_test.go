@@ -36,11 +36,12 @@ func newPuppet(t *testing.T) *puppet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &puppet{t: t, c: c, term: c.groups[0].Status().Term, client: raft.NewNetworkTransportWithConfig(
-		&raft.NetworkTransportConfig{
-			Stream: dialLayer{l}, Timeout: 20 * time.Second, Logger: newRaftLogger(slog.New(slog.DiscardHandler)),
-			MsgpackUseNewTimeFormat: true,
-		}),
+	p := &puppet{
+		t: t, c: c, term: c.groups[0].Status().Term, client: raft.NewNetworkTransportWithConfig(
+			&raft.NetworkTransportConfig{
+				Stream: dialLayer{l}, Timeout: 20 * time.Second, Logger: newRaftLogger(slog.New(slog.DiscardHandler)),
+				MsgpackUseNewTimeFormat: true,
+			}),
 		header: raft.RPCHeader{
 			ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(c.peers[1].serverID()), Addr: []byte(c.peers[1].serverAddr()),
 		},

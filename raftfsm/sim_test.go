@@ -51,7 +51,11 @@ func simulate(t *testing.T, seed uint64, bug plant) (s *sim) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
 	synctest.Test(t, func(t *testing.T) {
 		s = newSim(t, seed, dir, bug)
 		s.run()

@@ -12,7 +12,7 @@ import (
 )
 
 // Load is a number of senders that each offer one message after the other to the cluster, until Stop. Every message is
-// offered until it is acknowledged, and some once more after that.
+// offered until it is acknowledged, and some once more after that. A reader reads what comes.
 type Load struct {
 	t      testing.TB
 	client *wire.Client
@@ -56,6 +56,8 @@ func StartLoad(t testing.TB, client *wire.Client, record *Record, chats, senders
 		l.done.Add(1)
 		go l.send(sender)
 	}
+	l.done.Add(1)
+	go l.read()
 	t.Cleanup(l.Stop)
 	return l
 }
@@ -104,6 +106,42 @@ func (l *Load) send(sender string) {
 		}
 	}
 }
+
+// read reads the ends of chats, one after the other.
+func (l *Load) read() {
+	defer l.done.Done()
+	tick := time.NewTicker(readPause)
+	defer tick.Stop()
+	next := map[string]wire.Seq{}
+	for n := 0; ; n++ {
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+		}
+		chat := l.chats[n%len(l.chats)]
+		next[chat] = ReadOnce(l.client, l.record, chat, max(next[chat], 1))
+	}
+}
+
+// ReadOnce reads a page of a chat, notes it in record, and gives the seq behind it. A read that fails says nothing.
+func ReadOnce(client *wire.Client, record *Record, chat string, from wire.Seq) wire.Seq {
+	ctx, cancel := context.WithTimeout(context.Background(), readTime)
+	defer cancel()
+	op := record.Read(chat, from, wire.MaxPage)
+	page, err := client.Range(ctx, wire.RangeRequest{ChatID: chat, From: from, Count: wire.MaxPage})
+	if err != nil {
+		op.Refused()
+		return from
+	}
+	op.Saw(page.Messages)
+	return from + wire.Seq(len(page.Messages))
+}
+
+const (
+	readPause = 20 * time.Millisecond // between two reads of a load
+	readTime  = 5 * time.Second       // for one
+)
 
 // retryPause is how long a sender waits after a refusal that may pass.
 const retryPause = 10 * time.Millisecond

@@ -7,14 +7,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quorate/quorate/sequencer/sequencertest/history"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
 // Record holds what senders know of their messages, to be held against a chat's log afterwards. It is safe for
 // concurrent use.
 type Record struct {
+	history *history.History
+
 	mu     sync.Mutex
 	began  time.Time
+	ops    int
 	sends  map[string]map[sendKey]*sent // by chat
 	acks   int
 	faults []error // broken promises that an answer alone shows
@@ -25,6 +29,7 @@ type sendKey struct{ sender, id string }
 
 // sent is one message as its sender knows it.
 type sent struct {
+	op     *history.Op
 	text   string
 	begin  time.Duration // of the first try
 	end    time.Duration // of the first acknowledgement
@@ -34,7 +39,7 @@ type sent struct {
 
 // NewRecord gives an empty record.
 func NewRecord() *Record {
-	return &Record{began: time.Now(), sends: map[string]map[sendKey]*sent{}, more: make(chan struct{})}
+	return &Record{history: history.New(), began: time.Now(), sends: map[string]map[sendKey]*sent{}, more: make(chan struct{})}
 }
 
 // Begin notes a message before its first try.
@@ -44,7 +49,19 @@ func (r *Record) Begin(chat, sender, id, text string) {
 	if r.sends[chat] == nil {
 		r.sends[chat] = map[sendKey]*sent{}
 	}
-	r.sends[chat][sendKey{sender, id}] = &sent{text: text, begin: time.Since(r.began)}
+	r.ops++
+	r.sends[chat][sendKey{sender, id}] = &sent{
+		op: r.history.Append(r.ops, chat, sender, id, text), text: text, begin: time.Since(r.began),
+	}
+}
+
+// Read begins a linearizable read of at most count messages of a chat, in order, from a seq on. Its caller ends it, with
+// what was answered.
+func (r *Record) Read(chat string, from wire.Seq, count int) *history.Op {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ops++
+	return r.history.Read(r.ops, chat, from, count)
 }
 
 // Acked notes an acknowledgement. Every one of the same message must tell the same.
@@ -66,6 +83,7 @@ func (r *Record) Acked(chat, sender, id string, seq wire.Seq, lamport wire.Lampo
 	case s.seq != 0:
 		return
 	}
+	s.op.Acked(seq)
 	s.seq, s.stamps, s.end = seq, lamport, time.Since(r.began)
 	r.acks++
 	close(r.more)
@@ -93,8 +111,8 @@ func (r *Record) Chats() []string {
 
 // Check holds a chat's whole log against the record and tells the first few promises that are broken. No message of the
 // chat may be under way meanwhile. What it checks: the log is 1..N; time never runs backwards in it and stamps rise;
-// every message in it was sent, once; every acknowledged message stands at its seq with its text; and one that was begun
-// after another had been acknowledged stands after it.
+// every message in it was sent, once; every acknowledged message stands at its seq with its text; one that was begun
+// after another had been acknowledged stands after it; and some order of all sends and reads explains every answer.
 func (r *Record) Check(chat string, log []wire.Message) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,8 +144,16 @@ func (r *Record) Check(chat string, log []wire.Message) error {
 		}
 	}
 	found.realTime(r.sends[chat])
+	if len(found.errs) == 0 {
+		if err := r.history.Check(chat, log, judgeTime); err != nil {
+			found.add("%w", err)
+		}
+	}
 	return errors.Join(found.errs...)
 }
+
+// judgeTime is how long the search for an order of one chat's operations may take.
+const judgeTime = time.Minute
 
 // faults collects what is wrong with a chat's log, up to a readable number.
 type faults struct {

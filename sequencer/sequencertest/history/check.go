@@ -17,8 +17,8 @@ var ErrUndecided = errors.New("undecided: the history was not checked")
 // ErrNotLinearizable says that no order of the operations explains all answers.
 var ErrNotLinearizable = errors.New("not linearizable")
 
-// maxOps bounds what is judged at once: the time for it may double with each operation that is open.
-const maxOps = 2000
+// maxOps bounds what is judged at once: it takes memory by the square, 50 MB for as many.
+const maxOps = 20000
 
 // Check judges what was done in a chat, given its whole log at the end, when nothing is under way any more. The log tells
 // what became of operations without an answer. First comes what is cheap: the log is 1..N, holds no message twice, every
