@@ -17,8 +17,8 @@ var ErrUndecided = errors.New("undecided: the history was not checked")
 // ErrNotLinearizable says that no order of the operations explains all answers.
 var ErrNotLinearizable = errors.New("not linearizable")
 
-// maxOps bounds what is judged at once: it takes memory by the square, 50 MB for as many.
-const maxOps = 20000
+// MaxOps bounds what is judged at once: it takes memory by the square, 50 MB for as many.
+const MaxOps = 20000
 
 // Check judges what was done in a chat, given its whole log at the end, when nothing is under way any more. The log tells
 // what became of operations without an answer. First comes what is cheap: the log is 1..N, holds no message twice, every
@@ -28,8 +28,8 @@ func (h *History) Check(chat string, log []wire.Message, limit time.Duration) er
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	ops := h.chats[chat]
-	if len(ops) > maxOps {
-		return fmt.Errorf("%s: %w: %d operations, at most %d", chat, ErrUndecided, len(ops), maxOps)
+	if len(ops) > MaxOps {
+		return fmt.Errorf("%s: %w: %d operations, at most %d", chat, ErrUndecided, len(ops), MaxOps)
 	}
 	if err := checkLog(ops, log); err != nil {
 		return fmt.Errorf("%s: %w", chat, err)

@@ -145,9 +145,9 @@ func TestCheck_TellsGoodHistoriesFromBad(t *testing.T) {
 func TestCheck_UndecidedIsNoPass(t *testing.T) {
 	h := history.New()
 	var ids []string
-	for i := range 2001 {
+	for i := range history.MaxOps + 1 {
 		ids = append(ids, fmt.Sprint(i))
-		ack(begin(h, 1, ids[i]), wire.Seq(i+1))
+		h.Append(1, "c", "s", ids[i], "text "+ids[i]).Acked(wire.Seq(i + 1))
 	}
 	if err := h.Check("c", logOf(ids...), time.Minute); !errors.Is(err, history.ErrUndecided) {
 		t.Errorf("too many operations: %v", err)
