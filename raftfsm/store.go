@@ -112,7 +112,7 @@ func (s *Store) openPebble(dir string, readOnly bool, failure *failure) (db *peb
 	opts := &pebble.Options{
 		FS: s.cfg.fs, ReadOnly: readOnly, FormatMajorVersion: pebbleFormat, DisableWAL: true,
 		Cache: cache, MemTableSize: s.cfg.MemTableBytes, MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold: 4, L0StopWritesThreshold: 24, Logger: quiet{failure},
+		L0CompactionThreshold: 8, L0StopWritesThreshold: 24, LBaseMaxBytes: 256 << 20, Logger: quiet{failure},
 		// A flush or compaction that fails is tried again for ever, and meanwhile writes stand still or memory grows.
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
@@ -125,6 +125,7 @@ func (s *Store) openPebble(dir string, readOnly bool, failure *failure) (db *peb
 		},
 	}
 	for i := range opts.Levels {
+		opts.TargetFileSizes[i] = 8 << 20
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	return pebble.Open(dir, opts)
