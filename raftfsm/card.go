@@ -27,6 +27,7 @@ type Card struct {
 	Region      string      `json:"region"`
 	Zone        string      `json:"zone"`
 	Version     string      `json:"version"`
+	Format      wire.Format `json:"format,omitempty"` // the newest that its program knows
 	Groups      int         `json:"groups"`
 
 	Leads map[wire.GroupID]uint64 `json:"leads,omitempty"` // the groups it serves, and in which term

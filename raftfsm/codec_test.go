@@ -42,7 +42,7 @@ func entryOf(now wire.Millis, commands ...Command) []byte {
 	for _, c := range commands {
 		body = AppendCommand(body, c)
 	}
-	return AppendEntry(nil, now, len(commands), body)
+	return AppendEntry(nil, wire.OldestFormat, now, len(commands), body)
 }
 
 // golden compares bytes with those of a file in testdata, which is hex with lines of 32 bytes.
@@ -121,7 +121,7 @@ func TestEntry_NumbersThatNoWriterGives(t *testing.T) {
 			t.Errorf("%s: %+v, %v", what, e, err)
 		}
 	}
-	if e, err := DecodeEntry(AppendEntry(nil, -1, 0, nil)); err != nil || e.Time != 0 {
+	if e, err := DecodeEntry(AppendEntry(nil, wire.OldestFormat, -1, 0, nil)); err != nil || e.Time != 0 {
 		t.Errorf("a leader before 1970: %+v, %v", e, err)
 	}
 }

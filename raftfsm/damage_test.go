@@ -101,7 +101,7 @@ func (d *damagedReplica) close(t *testing.T, g *Group, mux *Mux) {
 
 func (d *damagedReplica) do(t *testing.T, g *Group, cmd Command) {
 	t.Helper()
-	results, err := g.Propose(AppendEntry(nil, 1, 1, AppendCommand(nil, cmd))).Wait()
+	results, err := g.Propose(AppendEntry(nil, wire.OldestFormat, 1, 1, AppendCommand(nil, cmd))).Wait()
 	if err != nil || len(results) != 1 || results[0].Err != nil {
 		t.Fatalf("%+v: %v, %v", cmd, results, err)
 	}

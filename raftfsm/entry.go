@@ -7,13 +7,10 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// entryVersion is the first byte of every entry.
-const entryVersion = 1
-
-// AppendEntry appends an entry that holds count commands, encoded one after the other by AppendCommand. now is the
-// leader's time; one before 1970 counts as 1970.
-func AppendEntry(dst []byte, now wire.Millis, count int, commands []byte) []byte {
-	dst = append(dst, entryVersion)
+// AppendEntry appends an entry that holds count commands, encoded one after the other by AppendCommand. Its first byte is the
+// format. now is the leader's time; one before 1970 counts as 1970.
+func AppendEntry(dst []byte, format wire.Format, now wire.Millis, count int, commands []byte) []byte {
+	dst = append(dst, byte(format))
 	dst = binary.AppendUvarint(dst, uint64(max(0, now)))
 	dst = binary.AppendUvarint(dst, uint64(count))
 	return append(dst, commands...)
@@ -27,7 +24,7 @@ type Entry struct {
 
 // DecodeEntry is the inverse of AppendEntry. It copies what it keeps.
 func DecodeEntry(b []byte) (Entry, error) {
-	if len(b) == 0 || b[0] != entryVersion {
+	if len(b) == 0 || !wire.Format(b[0]).Known() {
 		return Entry{}, fmt.Errorf("entry: %w", errVersion)
 	}
 	d := decoder{rest: b[1:]}

@@ -63,7 +63,7 @@ func (p *puppet) append(index, term uint64, entries int) bool {
 	r := raft.AppendEntriesRequest{RPCHeader: p.header, Term: p.term, PrevLogEntry: index, PrevLogTerm: term}
 	for i := range entries {
 		r.Entries = append(r.Entries, &raft.Log{
-			Index: index + 1 + uint64(i), Term: p.term, Data: AppendEntry(nil, 1, 1, AppendCommand(nil, AckOutbox{})),
+			Index: index + 1 + uint64(i), Term: p.term, Data: AppendEntry(nil, wire.OldestFormat, 1, 1, AppendCommand(nil, AckOutbox{})),
 		})
 	}
 	var answer raft.AppendEntriesResponse

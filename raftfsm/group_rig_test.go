@@ -188,7 +188,7 @@ func (c *trio) do(cmd Command) Result {
 	var result Result
 	eventually(c.t, fmt.Sprintf("%T is applied", cmd), func() bool {
 		g := c.groups[c.leader()]
-		results, err := g.Propose(AppendEntry(nil, 1, 1, AppendCommand(nil, cmd))).Wait()
+		results, err := g.Propose(AppendEntry(nil, wire.OldestFormat, 1, 1, AppendCommand(nil, cmd))).Wait()
 		if err != nil || len(results) != 1 {
 			return false
 		}

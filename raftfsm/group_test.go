@@ -194,7 +194,7 @@ func TestGroup_OnlyTheLeaderAnswersReadsAndProposals(t *testing.T) {
 	if err := follower.ReadBarrier(ctx); !errors.Is(err, wire.ErrTryAgain) {
 		t.Fatalf("a follower gave a read point: %v", err)
 	}
-	entry := AppendEntry(nil, 1, 1, AppendCommand(nil, AckOutbox{}))
+	entry := AppendEntry(nil, wire.OldestFormat, 1, 1, AppendCommand(nil, AckOutbox{}))
 	if _, err := follower.Propose(entry).Wait(); !errors.Is(err, wire.ErrTryAgain) {
 		t.Fatalf("a follower took an entry: %v", err)
 	}
@@ -226,7 +226,7 @@ func TestGroup_CloseAnswersProposalsInFlight(t *testing.T) {
 			c.stop(i)
 		}
 	}
-	p := c.groups[at].Propose(AppendEntry(nil, 1, 1, AppendCommand(nil, AckOutbox{})))
+	p := c.groups[at].Propose(AppendEntry(nil, wire.OldestFormat, 1, 1, AppendCommand(nil, AckOutbox{})))
 	c.stop(at)
 	if _, err := p.Wait(); err == nil {
 		t.Fatal("an entry was acknowledged without a majority")

@@ -83,13 +83,17 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.Default()
 	}
 	if c.Fatal == nil {
-		log := c.Logger
-		c.Fatal = func(err error) {
-			log.Error("FATAL: the process ends", "err", err)
-			os.Exit(Exit)
-		}
+		c.Fatal = EndProcess(c.Logger)
 	}
 	return c
+}
+
+// EndProcess gives the usual Config.Fatal: it logs the error and ends the process with status Exit.
+func EndProcess(log *slog.Logger) func(error) {
+	return func(err error) {
+		log.Error("FATAL: the process ends", "err", err)
+		os.Exit(Exit)
+	}
 }
 
 func orDefault[T comparable](field *T, value T) {

@@ -2,13 +2,13 @@ package raftfsm
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
 // errVersion says that bytes are of a version that this program does not know.
-var errVersion = errors.New("unknown version")
+var errVersion = fmt.Errorf("unknown version: %w", wire.ErrFormat)
 
 // recordVersion is the first byte of every stored record.
 const recordVersion = 1

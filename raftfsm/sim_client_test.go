@@ -131,7 +131,7 @@ func (s *sim) propose(n *simNode, g *Group, commands ...Command) ([]Result, erro
 	}
 	done := make(chan outcome, 1)
 	early := s.early(n, g, commands)
-	p := g.Propose(AppendEntry(nil, wire.Millis(time.Since(s.began).Milliseconds()), len(commands), body))
+	p := g.Propose(AppendEntry(nil, wire.OldestFormat, wire.Millis(time.Since(s.began).Milliseconds()), len(commands), body))
 	s.clients.Add(1)
 	go func() {
 		defer s.clients.Done()

@@ -125,7 +125,7 @@ func (l skewedLog) GetLog(index uint64, to *raft.Log) error {
 	for _, c := range e.Commands {
 		body = AppendCommand(body, c)
 	}
-	to.Data = AppendEntry(nil, e.Time+l.by, len(e.Commands), body)
+	to.Data = AppendEntry(nil, wire.OldestFormat, e.Time+l.by, len(e.Commands), body)
 	return nil
 }
 

@@ -79,7 +79,7 @@ func fill(c *trio, total int) {
 		for i := at; i < at+bulkEntry; i++ {
 			body = AppendCommand(body, say("c", "a", fmt.Sprint("bulk-", i), fmt.Sprintf("%0128d", i*7919)))
 		}
-		flying = append(flying, leader.Propose(AppendEntry(nil, 1, bulkEntry, body)))
+		flying = append(flying, leader.Propose(AppendEntry(nil, wire.OldestFormat, 1, bulkEntry, body)))
 		if len(flying) == 4 {
 			if _, err := flying[0].Wait(); err != nil {
 				c.t.Fatal(err)
@@ -118,7 +118,7 @@ func pace(c *trio, g *Group, n int) (l latencies) {
 	for range n {
 		c.acked++
 		began := time.Now()
-		entry := AppendEntry(nil, 1, 1, AppendCommand(nil, say("c", "a", fmt.Sprint("paced-", c.acked), "text")))
+		entry := AppendEntry(nil, wire.OldestFormat, 1, 1, AppendCommand(nil, say("c", "a", fmt.Sprint("paced-", c.acked), "text")))
 		if _, err := g.Propose(entry).Wait(); err != nil {
 			c.t.Fatal(err)
 		}

@@ -232,7 +232,7 @@ func TestTransport_SnapshotThatNeverEnds(t *testing.T) {
 			answered := make(chan struct{})
 			go func() {
 				defer close(answered)
-				_, _ = g.Propose(AppendEntry(nil, 1, 1, AppendCommand(nil, AckOutbox{}))).Wait()
+				_, _ = g.Propose(AppendEntry(nil, wire.OldestFormat, 1, 1, AppendCommand(nil, AckOutbox{}))).Wait()
 			}()
 			select {
 			case <-answered:

@@ -99,8 +99,9 @@ func clusterJoin(c *conn, k *call, a args) error {
 		}
 		return err
 	}, func(r *reply, m *wire.ClusterMap) {
-		r.maps(3)
+		r.maps(4)
 		r.fieldStr("clusterId", m.ClusterID)
+		r.fieldInt("format", int64(m.Format))
 		r.fieldInt("groups", int64(m.Groups))
 		r.fieldInt("generation", int64(mine.Generation))
 	})
@@ -164,9 +165,10 @@ func clusterStatus(c *conn, k *call) error {
 		return fmt.Errorf("%w: this node has no cluster map yet", wire.ErrClusterDown)
 	}
 	return k.answer(func(r *reply) {
-		r.maps(6)
+		r.maps(7)
 		r.fieldStr("clusterId", m.ClusterID)
 		r.fieldInt("version", int64(m.Version))
+		r.fieldInt("format", int64(m.Format))
 		r.fieldInt("groups", int64(m.Groups))
 		r.field("settings")
 		r.maps(len(m.Settings))

@@ -184,6 +184,9 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if c.Fatal == nil {
+		c.Fatal = raftfsm.EndProcess(c.Logger)
+	}
 	if c.Clock == nil {
 		c.Clock = func() wire.Millis { return wire.Millis(time.Now().UnixMilli()) }
 	}

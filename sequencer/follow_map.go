@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"errors"
 	"time"
 
 	"github.com/quorate/quorate/raftfsm"
@@ -37,6 +38,14 @@ func (n *Node) followMap() {
 	}
 }
 
+// format is the one that this node writes.
+func (n *Node) format() wire.Format {
+	if m := n.theMap.Load(); m != nil {
+		return m.Format
+	}
+	return wire.OldestFormat
+}
+
 // readMap reads the map of a replica of the meta group. It is nil where there is none, or one that this node is past.
 func (n *Node) readMap(meta *host) *wire.ClusterMap {
 	version, body, err := meta.store().ClusterMap()
@@ -47,6 +56,9 @@ func (n *Node) readMap(meta *host) *wire.ClusterMap {
 		return m
 	}
 	m, err := wire.DecodeClusterMap(body)
+	if errors.Is(err, wire.ErrFormat) {
+		n.cfg.Fatal(err)
+	}
 	if err != nil {
 		n.log.Error("the cluster map cannot be read", "version", version, "err", err)
 		return nil

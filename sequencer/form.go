@@ -87,7 +87,7 @@ func clusterID(groups, replicas int, cards []raftfsm.Card) string {
 func nodeInfo(c raftfsm.Card, now wire.Millis) wire.NodeInfo {
 	return wire.NodeInfo{
 		ID: c.Node, Incarnation: c.Incarnation, RaftAddr: c.RaftAddr, RESPAddr: c.RESPAddr, OpsAddr: c.OpsAddr,
-		Region: c.Region, Zone: c.Zone, Version: c.Version, State: wire.NodeActive, Joined: now,
+		Region: c.Region, Zone: c.Zone, Version: c.Version, Format: c.Format, State: wire.NodeActive, Joined: now,
 	}
 }
 

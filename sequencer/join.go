@@ -55,6 +55,10 @@ func (n *Node) joinOnce(ctx context.Context) error {
 	if cluster == "" || groups == 0 || generation == 0 {
 		return fmt.Errorf("join the cluster of %s: its answer makes no sense", n.cfg.Join)
 	}
+	if f := wire.Format(reply.Field("format").Num()).OrOldest(); !f.Known() {
+		n.cfg.Fatal(fmt.Errorf("join the cluster of %s: %w: format %d", n.cfg.Join, wire.ErrFormat, f))
+		return wire.ErrFormat
+	}
 	if err := n.identity.update(func(f *identityFile) { f.ClusterID, f.Groups = cluster, int(groups) }); err != nil {
 		return err
 	}

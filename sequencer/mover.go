@@ -167,8 +167,8 @@ func (n *Node) refreshMap(m *wire.ClusterMap) (changed bool) {
 			card = n.noCard(node)
 		}
 		if node.RESPAddr != card.RESPAddr || node.OpsAddr != card.OpsAddr || node.Version != card.Version ||
-			node.Region != card.Region || node.Zone != card.Zone {
-			node.RESPAddr, node.OpsAddr, node.Version = card.RESPAddr, card.OpsAddr, card.Version
+			node.Format != card.Format || node.Region != card.Region || node.Zone != card.Zone {
+			node.RESPAddr, node.OpsAddr, node.Version, node.Format = card.RESPAddr, card.OpsAddr, card.Version, card.Format
 			node.Region, node.Zone = card.Region, card.Zone
 			changed = true
 		}
@@ -183,7 +183,24 @@ func (n *Node) refreshMap(m *wire.ClusterMap) (changed bool) {
 			}
 		}
 	}
-	return changed
+	return n.raiseFormat(m) || changed
+}
+
+// raiseFormat has the cluster write the next format, once every node is there and can read it. There is no way back: a
+// program that does not know the format then ends at once.
+func (n *Node) raiseFormat(m *wire.ClusterMap) bool {
+	next := m.Format + 1
+	for _, node := range m.Nodes {
+		if node.State == wire.NodeLost {
+			continue
+		}
+		if _, there := n.card(node.ID); !there || node.Format < next || n.cards.silence(node.ID) > 2*cardWait {
+			return false
+		}
+	}
+	n.log.Info("all nodes know the next format: it is written from now on", "format", next)
+	m.Format = next
+	return true
 }
 
 // canLose reports whether there is another node to take over from a silent one: otherwise there is nothing to be won.

@@ -120,7 +120,8 @@ const maxVoters = 7
 // noCard is what is known of a node that has told nothing.
 func (n *Node) noCard(node *wire.NodeInfo) raftfsm.Card {
 	return raftfsm.Card{
-		Node: node.ID, RESPAddr: node.RESPAddr, OpsAddr: node.OpsAddr, Version: node.Version, Region: node.Region, Zone: node.Zone,
+		Node: node.ID, RESPAddr: node.RESPAddr, OpsAddr: node.OpsAddr, Version: node.Version, Format: node.Format,
+		Region: node.Region, Zone: node.Zone,
 	}
 }
 

@@ -78,7 +78,7 @@ func (h *host) proposeOne() bool {
 		return b != nil
 	}
 	size := len(b.commands) + entryOverhead
-	entry := raftfsm.AppendEntry(make([]byte, 0, size), h.now(), len(b.waiting), b.commands)
+	entry := raftfsm.AppendEntry(make([]byte, 0, size), h.node.format(), h.now(), len(b.waiting), b.commands)
 	h.entries.Add(1)
 	h.commands.Add(int64(len(b.waiting)))
 	h.stats.entryCommands.Observe(float64(len(b.waiting)))

@@ -54,8 +54,8 @@ func (n *Node) selfCard() raftfsm.Card {
 	set := n.replicas()
 	card := raftfsm.Card{
 		Node: n.cfg.NodeID, Incarnation: f.Incarnation, Cluster: f.ClusterID, RaftAddr: n.cfg.RaftAddr, RESPAddr: n.respAddr,
-		OpsAddr: n.cfg.OpsAddr, Region: n.cfg.Region, Zone: n.cfg.Zone, Version: n.cfg.Version, Groups: len(set.groups),
-		Lost: set.lost, DiskLow: n.space.low.Load(),
+		OpsAddr: n.cfg.OpsAddr, Region: n.cfg.Region, Zone: n.cfg.Zone, Version: n.cfg.Version, Format: wire.NewestFormat,
+		Groups: len(set.groups), Lost: set.lost, DiskLow: n.space.low.Load(),
 	}
 	for _, h := range set.held() {
 		if term, ok := h.raft.ServingTerm(); ok {

@@ -59,6 +59,7 @@ func (a *app) clusterToken() *cobra.Command {
 type clusterView struct {
 	ClusterID string            `json:"clusterId"`
 	Version   uint64            `json:"version"`
+	Format    uint64            `json:"format"`
 	Groups    int               `json:"groups"`
 	Settings  map[string]string `json:"settings"`
 	Nodes     []clusterNode     `json:"nodes"`
@@ -129,7 +130,7 @@ func (a *app) clusterStatus(cmd *cobra.Command) error {
 
 func viewOf(r wire.Reply) clusterView {
 	view := clusterView{
-		ClusterID: r.Field("clusterId").Str(), Version: r.Field("version").Num(), Groups: int(r.Field("groups").Num()),
+		ClusterID: r.Field("clusterId").Str(), Version: r.Field("version").Num(), Format: r.Field("format").Num(), Groups: int(r.Field("groups").Num()),
 		Settings: map[string]string{},
 	}
 	for pair := range slices.Chunk(r.Field("settings").Elems(), 2) {

@@ -17,10 +17,11 @@ import (
 )
 
 // buildBinary makes the command in a directory of the test's own.
-func buildBinary(t *testing.T) string {
+func buildBinary(t *testing.T, flags ...string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "quorate")
-	if out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput(); err != nil {
+	args := append(append([]string{"build", "-o", name}, flags...), ".")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return name

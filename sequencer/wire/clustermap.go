@@ -53,6 +53,7 @@ type NodeInfo struct {
 	Region      string    `json:"region,omitempty"`
 	Zone        string    `json:"zone,omitempty"`
 	Version     string    `json:"version,omitempty"` // of its program, as of its last start
+	Format      Format    `json:"format,omitempty"`  // the newest that it knows, as of its last start
 	State       NodeState `json:"state"`
 	Joined      Millis    `json:"joined"`
 }
@@ -112,7 +113,7 @@ type JoinToken struct {
 // ClusterMap is what all nodes agree on: who they are, and who holds what. It is one record of the meta group, replaced as
 // a whole where nobody else has changed it meanwhile.
 type ClusterMap struct {
-	Format     int               `json:"format"` // 1
+	Format     Format            `json:"format"` // that all nodes write, this map included
 	ClusterID  string            `json:"clusterId"`
 	Version    uint64            `json:"version"`    // one more with each change
 	Groups     int               `json:"groups"`     // fixed when the cluster is made
@@ -122,12 +123,8 @@ type ClusterMap struct {
 	Tokens     []JoinToken       `json:"tokens,omitempty"`
 }
 
-const (
-	mapFormat = 1
-
-	// MaxMapBytes bounds an encoded ClusterMap.
-	MaxMapBytes = 1 << 20
-)
+// MaxMapBytes bounds an encoded ClusterMap.
+const MaxMapBytes = 1 << 20
 
 // Node gives a node of the map, for reading and writing; nil where there is none.
 func (m *ClusterMap) Node(id NodeID) *NodeInfo {
@@ -160,7 +157,7 @@ func (m *ClusterMap) Placement(g GroupID) *Placement {
 
 // Encode gives the map's bytes, or ErrTooLarge.
 func (m *ClusterMap) Encode() ([]byte, error) {
-	m.Format = mapFormat
+	m.Format = m.Format.OrOldest()
 	b, err := json.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("encode the cluster map: %w", err)
@@ -181,8 +178,9 @@ func DecodeClusterMap(b []byte) (*ClusterMap, error) {
 	if err := json.Unmarshal(b, &m); err != nil {
 		return nil, fmt.Errorf("decode the cluster map: %w", err)
 	}
-	if m.Format != mapFormat {
-		return nil, fmt.Errorf("decode the cluster map: format %d, this program knows %d", m.Format, mapFormat)
+	if !m.Format.Known() {
+		return nil, fmt.Errorf("decode the cluster map: %w: format %d, this program knows %d to %d", ErrFormat, m.Format,
+			OldestFormat, NewestFormat)
 	}
 	return &m, nil
 }
