@@ -33,22 +33,29 @@ type identity struct {
 	expires time.Time // zero: never
 }
 
-// authenticator checks tokens. It is immutable and safe for concurrent use.
+// authenticator checks tokens. It is safe for concurrent use.
 type authenticator struct {
-	secret []byte
+	keys   *tokenKeys
 	noAuth bool
 	parser *jwt.Parser
 }
 
-func newAuthenticator(secret []byte, noAuth bool, now func() time.Time) *authenticator {
-	return &authenticator{secret: secret, noAuth: noAuth, parser: jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), // never what the token asks for
+func newAuthenticator(keys *tokenKeys, cfg *Config, now func() time.Time) *authenticator {
+	rules := []jwt.ParserOption{
+		jwt.WithValidMethods(tokenMethods), // and each only with a key that is for it
 		jwt.WithExpirationRequired(),
 		jwt.WithIssuedAt(),
 		jwt.WithLeeway(tokenLeeway),
 		jwt.WithStrictDecoding(),
 		jwt.WithTimeFunc(now),
-	)}
+	}
+	if cfg.JWTIssuer != "" {
+		rules = append(rules, jwt.WithIssuer(cfg.JWTIssuer))
+	}
+	if cfg.JWTAudience != "" {
+		rules = append(rules, jwt.WithAudience(cfg.JWTAudience))
+	}
+	return &authenticator{keys: keys, noAuth: cfg.NoAuth, parser: jwt.NewParser(rules...)}
 }
 
 // check tells whom a token speaks for. Every error wraps errToken.
@@ -62,11 +69,8 @@ func (a *authenticator) check(token string) (identity, error) {
 		}
 		return identity{user: user}, nil
 	}
-	if len(a.secret) == 0 {
-		return identity{}, errToken
-	}
 	claims := jwt.RegisteredClaims{}
-	parsed, err := a.parser.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return a.secret, nil })
+	parsed, err := a.parser.ParseWithClaims(token, &claims, a.keys.of)
 	if err != nil {
 		return identity{}, fmt.Errorf("%w: %w", errToken, err)
 	}
@@ -118,6 +122,14 @@ func (a *authenticator) ofHandshake(r *http.Request) (id identity, offered bool,
 	return identity{}, false, nil
 }
 
+// tokenFault is what a client is told of a token that was not taken.
+func tokenFault(err error) *problem {
+	if errors.Is(err, errKeyUnknown) {
+		return refuse(codeUnavailable, "the key of this token is not known here yet")
+	}
+	return refuse(codeUnauthenticated, "a valid token is required")
+}
+
 // SignToken makes a development token for user that expires after ttl from now on.
 func SignToken(secret []byte, user string, ttl time.Duration) (string, error) {
 	if err := wire.CheckID("user", user); err != nil {
@@ -140,6 +152,6 @@ func SignToken(secret []byte, user string, ttl time.Duration) (string, error) {
 
 // CheckToken tells whom a token speaks for and when it expires, by the same rules as the edge.
 func CheckToken(secret []byte, token string) (user string, expires time.Time, err error) {
-	id, err := newAuthenticator(secret, false, time.Now).check(token)
+	id, err := newAuthenticator(&tokenKeys{secret: secret}, &Config{}, time.Now).check(token)
 	return id.user, id.expires, err
 }

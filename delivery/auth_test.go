@@ -78,7 +78,7 @@ func badTokens(t *testing.T, now time.Time) map[string]string {
 
 func TestAuth_RefusesBadTokens(t *testing.T) {
 	now := time.Now()
-	a := newAuthenticator(testSecret, false, func() time.Time { return now })
+	a := newAuthenticator(&tokenKeys{secret: testSecret}, &Config{}, func() time.Time { return now })
 	for name, token := range badTokens(t, now) {
 		if id, err := a.check(token); !errors.Is(err, errToken) {
 			t.Errorf("%s: got %v, %v", name, id, err)
@@ -88,7 +88,7 @@ func TestAuth_RefusesBadTokens(t *testing.T) {
 
 func TestAuth_Leeway(t *testing.T) {
 	now := time.Now()
-	a := newAuthenticator(testSecret, false, func() time.Time { return now })
+	a := newAuthenticator(&tokenKeys{secret: testSecret}, &Config{}, func() time.Time { return now })
 	late := signed(t, jwt.SigningMethodHS256, testSecret, jwt.MapClaims{"sub": "alice", "exp": now.Add(-20 * time.Second).Unix()}, nil)
 	if id, err := a.check(late); err != nil || id.user != "alice" {
 		t.Errorf("20 s late: got %v, %v", id, err)
@@ -110,7 +110,7 @@ func TestAuth_SignAndCheck(t *testing.T) {
 }
 
 func TestAuth_NoAuth(t *testing.T) {
-	a := newAuthenticator(nil, true, time.Now)
+	a := newAuthenticator(&tokenKeys{}, &Config{NoAuth: true}, time.Now)
 	if id, err := a.check("user:alice"); err != nil || id.user != "alice" || !id.expires.IsZero() {
 		t.Errorf("got %v, %v", id, err)
 	}
@@ -122,7 +122,7 @@ func TestAuth_NoAuth(t *testing.T) {
 }
 
 func TestAuth_Headers(t *testing.T) {
-	a := newAuthenticator(nil, true, time.Now)
+	a := newAuthenticator(&tokenKeys{}, &Config{NoAuth: true}, time.Now)
 	for name, set := range map[string][]string{
 		"none": nil, "basic": {"Basic user:alice"}, "bare": {"user:alice"}, "two": {"Bearer user:alice", "Bearer user:bob"},
 		"no token": {"Bearer "}, "two spaces": {"Bearer  user:alice"},

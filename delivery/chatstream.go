@@ -16,7 +16,7 @@ func (s *Server) openChatStream(ctx context.Context, c *call) error {
 	}
 	who, _, err := s.auth.ofHandshake(c.r)
 	if err != nil || who.user == "" {
-		return refuse(codeUnauthenticated, "a valid token is required")
+		return tokenFault(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.limits.RequestTimeout)
 	defer cancel()
@@ -33,7 +33,7 @@ func (s *Server) openChatStream(ctx context.Context, c *call) error {
 	}
 	session := newSession(s, who)
 	session.plain = c.arg
-	session.chats[c.arg] = &cursor{chatID: c.arg, next: next}
+	session.positions.set(c.arg, next)
 	conn, err := s.engine.upgrade(c.w, c.r, []string{protocolV1}, session)
 	if err != nil {
 		return nil // upgrade has answered

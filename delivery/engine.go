@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"sync"
@@ -180,8 +181,9 @@ func (e *engine) close(ctx context.Context) error {
 	if !started {
 		return nil
 	}
-	for _, c := range e.wheel.all() {
-		c.close(closeDraining, retryReason(drainRetry))
+	all := e.wheel.all()
+	for _, c := range all {
+		c.close(closeDraining, retryReason(drainRetry(len(all))))
 	}
 	err := e.waitEmpty(ctx)
 	if err != nil {
@@ -196,8 +198,17 @@ func (e *engine) close(ctx context.Context) error {
 	return err
 }
 
-// drainRetry is what clients of a stopping server are told to wait: they go to another one.
-const drainRetry = 200 * time.Millisecond
+const (
+	drainRetryMin  = 200 * time.Millisecond
+	drainRetryMax  = 30 * time.Second
+	drainPerSecond = 5000 // clients that are to come back to the servers that stay
+)
+
+// drainRetry is what one of n clients of a stopping server is told to wait. They go to other servers, and not all at once.
+func drainRetry(n int) time.Duration {
+	spread := min(time.Duration(n)*time.Second/drainPerSecond, drainRetryMax-drainRetryMin)
+	return drainRetryMin + rand.N(spread+1) //nolint:gosec // nothing depends on chance
+}
 
 func (e *engine) waitEmpty(ctx context.Context) error {
 	for e.count.Load() > 0 {

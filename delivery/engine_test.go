@@ -358,3 +358,20 @@ func TestEngine_CloseTellsEveryoneAndLeavesNothing(t *testing.T) {
 		}
 	})
 }
+
+// Clients of a server that stops come back to others one after the other, however many they are.
+func TestDrainRetry(t *testing.T) {
+	for n, longest := range map[int]time.Duration{0: drainRetryMin, 1: time.Second, 50_000: 11 * time.Second, 10_000_000: drainRetryMax} {
+		buckets := map[time.Duration]int{}
+		for range 1000 {
+			d := drainRetry(n)
+			if d < drainRetryMin || d > longest {
+				t.Fatalf("%d clients: %s", n, d)
+			}
+			buckets[d.Truncate(time.Second)]++
+		}
+		if n == 50_000 && len(buckets) < 8 {
+			t.Errorf("%d clients come back within %d seconds", n, len(buckets))
+		}
+	}
+}

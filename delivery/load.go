@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -157,7 +159,9 @@ func (s *session) ready(r loadRequest, heads map[string]wire.Head) {
 			frames = append(frames, errorFrameIn(r.id, chatID, notFound()))
 		}
 	}
-	for chatID, h := range heads {
+	s.positions = make(positions, 0, len(heads))
+	for _, chatID := range slices.Sorted(maps.Keys(heads)) {
+		h := heads[chatID]
 		if bad := s.place(chatID, h, r.cursors[chatID]); bad != nil {
 			frames = append(frames, errorFrameIn(r.id, chatID, bad))
 		}
@@ -182,16 +186,17 @@ func (s *session) ready(r loadRequest, heads map[string]wire.Head) {
 
 // place makes the cursor of a chat. want is the cursor in hello, 0 without one.
 func (s *session) place(chatID string, h wire.Head, want wire.Seq) (bad *problem) {
-	cur := &cursor{chatID: chatID, next: want}
+	next := want
 	if want == 0 {
-		cur.next = startOf(h)
+		next = startOf(h)
 	}
-	if cur.next > h.LastSeq+1 {
-		cur.next = h.LastSeq + 1
+	if next > h.LastSeq+1 {
+		next = h.LastSeq + 1
 		bad = refuse(codeBadRequest, "the cursor is beyond the chat's end, "+strconv.FormatUint(uint64(h.LastSeq), 10))
 	}
-	s.chats[chatID] = cur
-	if cur.next <= h.LastSeq {
+	s.positions.set(chatID, next)
+	if next <= h.LastSeq {
+		cur := s.adopt(chatID)
 		cur.until = h.LastSeq
 		s.behind++
 		s.moved = append(s.moved, cur)

@@ -21,6 +21,9 @@ func (s *Server) readiness(_ context.Context, c *call) error {
 	if !s.feeds.ready() {
 		reasons = append(reasons, "the cluster has not been found yet")
 	}
+	if s.keys.remote != nil && !s.keys.remote.known() {
+		reasons = append(reasons, "the keys for tokens could not be read yet")
+	}
 	if late := s.feeds.late.Load(); late > 0 {
 		reasons = append(reasons, fmt.Sprintf("the feeds of %d groups cannot be read", late))
 	}

@@ -129,7 +129,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	if !found.open {
 		id, bad := s.auth.ofHeader(r)
 		if bad != nil {
-			return refuse(codeUnauthenticated, "a valid token is required")
+			return tokenFault(bad)
 		}
 		c.user, c.who = id.user, id
 	}

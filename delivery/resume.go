@@ -30,7 +30,8 @@ import (
 // maxPulls is how many pages one session may wait for at a time.
 const maxPulls = 4
 
-// cursor is how far a session has come in one chat. The session's lock guards it.
+// cursor is how far a session has come in a chat where something is under way, or that its user has left. In all others the session
+// has a place. The session's lock guards both.
 type cursor struct {
 	chatID  string
 	next    wire.Seq // pushed next; 0: not known yet, the member's delivered watermark will tell
@@ -73,6 +74,17 @@ func (s *session) pushLive(m *message) (flush bool, pulls []pull) {
 	if s.plain != "" && s.plain != m.ChatID {
 		return false, nil
 	}
+	if s.busy[m.ChatID] == nil {
+		if at := s.positions.find(m.ChatID); at != nil && m.Seq <= at.next {
+			if m.Seq < at.next {
+				return false, nil
+			}
+			if !s.full && s.room(m.frame(s), 3) {
+				at.next++
+				return s.pushed(), nil
+			}
+		}
+	}
 	cur := s.adopt(m.ChatID)
 	if m.Seq < cur.next {
 		return false, nil
@@ -80,14 +92,19 @@ func (s *session) pushLive(m *message) (flush bool, pulls []pull) {
 	live := m.Seq == cur.next && !cur.queued && !cur.pulling && !s.full
 	if live && s.room(m.frame(s), 3) {
 		cur.next++
-		s.live++
-		flush = !s.dirty
-		s.dirty = true
-		return flush, nil
+		return s.pushed(), nil
 	}
 	cur.known = max(cur.known, m.Seq)
 	s.enqueue(cur)
 	return false, s.pump()
+}
+
+// pushed counts a live message. It tells whether the caller has to flush.
+func (s *session) pushed() (flush bool) {
+	s.live++
+	flush = !s.dirty
+	s.dirty = true
+	return flush
 }
 
 // room queues a frame where that leaves the outbox at most quarters/4 full: catch-up may take half of it, live pushes three
@@ -107,13 +124,42 @@ func (s *session) room(f []byte, quarters int) bool {
 
 // adopt returns the cursor of a chat that the user is a member of, a new one where the session had none.
 func (s *session) adopt(chatID string) *cursor {
-	cur := s.chats[chatID]
+	cur := s.busy[chatID]
 	if cur == nil {
 		cur = &cursor{chatID: chatID}
-		s.chats[chatID] = cur
+		if at := s.positions.find(chatID); at != nil {
+			cur.next = at.next
+		}
+		if s.busy == nil {
+			s.busy = map[string]*cursor{}
+		}
+		s.busy[chatID] = cur
 	}
 	cur.gone = false
 	return cur
+}
+
+// follows tells where the session stands in a chat; false where it has no place in it.
+func (s *session) follows(chatID string) (next wire.Seq, ok bool) {
+	if cur := s.busy[chatID]; cur != nil {
+		return cur.next, !cur.gone
+	}
+	if at := s.positions.find(chatID); at != nil {
+		return at.next, true
+	}
+	return 0, false
+}
+
+// rest puts a cursor away when nothing is under way in its chat. Before the client was told that it has caught up, what it is to
+// be told stays.
+func (s *session) rest(cur *cursor) {
+	if cur.queued || cur.pulling || cur.again || cur.gone || cur.until != 0 || s.moved != nil || s.busy[cur.chatID] != cur {
+		return
+	}
+	s.positions.set(cur.chatID, cur.next)
+	if delete(s.busy, cur.chatID); len(s.busy) == 0 {
+		s.busy = nil
+	}
 }
 
 // begins tells the session of a chat that was made just now: all its messages are still to come.
@@ -123,8 +169,8 @@ func (s *session) begins(chatID string) {
 	switch {
 	case s.state == stateLoading:
 		s.early[chatID] = max(s.early[chatID], 0) // looked at once when the session is ready
-	case s.state == stateLive && s.plain == "" && s.chats[chatID] == nil:
-		s.chats[chatID] = &cursor{chatID: chatID, next: 1}
+	case s.state == stateLive && s.plain == "" && s.busy[chatID] == nil && s.positions.find(chatID) == nil:
+		s.positions.set(chatID, 1)
 	}
 }
 
@@ -151,8 +197,13 @@ func (s *session) missed(chatID string, seq wire.Seq) {
 func (s *session) following() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	chats := make([]string, 0, len(s.chats))
-	for chatID, cur := range s.chats {
+	chats := make([]string, 0, len(s.positions)+len(s.busy))
+	for _, at := range s.positions {
+		if chatID := at.chat.Value(); s.busy[chatID] == nil {
+			chats = append(chats, chatID)
+		}
+	}
+	for chatID, cur := range s.busy {
 		if !cur.gone {
 			chats = append(chats, chatID)
 		}
@@ -163,9 +214,8 @@ func (s *session) following() []string {
 // left tells the session that its user is no longer a member of the chat: nothing of it is pushed from now on.
 func (s *session) left(chatID string) {
 	s.mu.Lock()
-	cur := s.chats[chatID]
-	if cur != nil && s.state != stateClosed {
-		s.drop(cur)
+	if _, ok := s.follows(chatID); ok && s.state != stateClosed {
+		s.drop(s.adopt(chatID))
 	}
 	ends := s.plain == chatID && s.state == stateLive
 	s.mu.Unlock()
@@ -292,6 +342,7 @@ func (s *session) settle(p pull, err error, step func() (more bool)) {
 		}
 	default:
 		s.reached(p.cur)
+		s.rest(p.cur)
 	}
 	pulls := s.pump()
 	s.mu.Unlock()
@@ -346,6 +397,9 @@ func (s *session) sendCaughtUp() {
 	}
 	if s.c.send(closeFrame(append(body, ']'))) {
 		s.moved = nil
+		for _, cur := range s.busy {
+			s.rest(cur)
+		}
 	} else {
 		s.full = true
 	}

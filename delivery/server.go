@@ -18,16 +18,21 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// Config says what an edge is. Addr and Sequencers are required, and JWTSecret unless NoAuth is set.
+// Config says what an edge is. Addr and Sequencers are required, and a secret, keys or the address of a key set unless NoAuth
+// is set.
 type Config struct {
-	Addr        string   // host:port to listen on; port 0 picks a free one
-	Sequencers  []string // host:port of RESP servers; one that answers is enough to find the others
-	Username    string   // for AUTH at the sequencers; "" is the user default
-	Password    string   // of that user; "" is no AUTH
-	JWTSecret   []byte   // HS256 key of the tokens that clients show
-	NoAuth      bool     // also accept "user:NAME" as a token; only where Addr is a loopback address
-	Region      string   // where this edge is, for logs
-	OriginAllow []string // "https://host[:port]" from which browsers may connect, or "*"; empty: only the host they asked
+	Addr        string     // host:port to listen on; port 0 picks a free one
+	Sequencers  []string   // host:port of RESP servers; one that answers is enough to find the others
+	Username    string     // for AUTH at the sequencers; "" is the user default
+	Password    string     // of that user; "" is no AUTH
+	JWTSecret   []byte     // HS256 key of the tokens that clients show
+	JWTKeys     []TokenKey // public keys of such tokens
+	JWTKeysURL  string     // of a JSON Web Key Set with such keys; https, or http on loopback
+	JWTIssuer   string     // iss that tokens must have; "" is any
+	JWTAudience string     // aud that tokens must have among theirs; "" is any, or none
+	NoAuth      bool       // also accept "user:NAME" as a token; only where Addr is a loopback address
+	Region      string     // where this edge is, for logs
+	OriginAllow []string   // "https://host[:port]" from which browsers may connect, or "*"; empty: only the host they asked
 	Limits      Limits
 
 	// Dial connects to a sequencer; nil is TCP. With certificates it is trust.Keys.Dial.
@@ -41,10 +46,15 @@ func (c Config) check() error {
 	switch {
 	case len(c.Sequencers) == 0:
 		return errors.New("delivery: no sequencer is configured")
-	case len(c.JWTSecret) == 0 && !c.NoAuth:
+	case len(c.JWTSecret) == 0 && len(c.JWTKeys) == 0 && c.JWTKeysURL == "" && !c.NoAuth:
 		return errors.New("delivery: no key to check tokens with")
 	case c.Limits.OutboxBytes != 0 && c.Limits.OutboxBytes < 256<<10:
 		return errors.New("delivery: an outbox needs at least 256 KiB, so that every frame fits")
+	}
+	if c.JWTKeysURL != "" {
+		if err := checkKeysURL(c.JWTKeysURL); err != nil {
+			return err
+		}
 	}
 	if !c.NoAuth {
 		return nil
@@ -69,6 +79,7 @@ type Server struct {
 	stats  *stats
 
 	seq      *wire.Client
+	keys     *tokenKeys
 	auth     *authenticator
 	rates    *sendRates
 	registry *registry
@@ -110,6 +121,9 @@ func Open(cfg Config) (*Server, error) {
 	s.feeds.open(work)
 	s.loads.open(work)
 	s.greeter.open(work)
+	if s.keys.remote != nil {
+		s.keys.remote.open(work)
+	}
 	s.receipts.open(writing)
 	s.wg.Go(func() {
 		if err := s.http.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
@@ -132,7 +146,11 @@ func newServer(cfg Config) *Server {
 	s.seq = wire.NewClient(wire.ClientConfig{
 		Seeds: cfg.Sequencers, Username: cfg.Username, Password: cfg.Password, Dial: cfg.Dial, Name: "quorate-delivery", Logger: s.log,
 	})
-	s.auth = newAuthenticator(cfg.JWTSecret, cfg.NoAuth, s.now)
+	s.keys = &tokenKeys{secret: cfg.JWTSecret, given: cfg.JWTKeys}
+	if cfg.JWTKeysURL != "" {
+		s.keys.remote = newRemoteKeys(cfg.JWTKeysURL, s.log)
+	}
+	s.auth = newAuthenticator(s.keys, &cfg, s.now)
 	s.rates = newSendRates(s.limits)
 	s.registry = newRegistry(s.limits.UserConnections)
 	s.members = newMemberCache(s)
@@ -200,6 +218,9 @@ func (s *Server) Close(ctx context.Context) error {
 		s.feeds.close()
 		s.loads.close()
 		s.greeter.close()
+		if s.keys.remote != nil {
+			s.keys.remote.close()
+		}
 		s.wg.Wait()
 		s.err = errors.Join(err, s.seq.Close())
 	})

@@ -40,21 +40,22 @@ type session struct {
 	live     uint64   // messages pushed since the last such flush
 	requests int      // that wait for the sequencer
 
-	chats    map[string]*cursor
-	early    map[string]wire.Seq // while loading: the highest seq the feed told, per chat
-	queue    []*cursor           // wait for a pull, first come first served
-	pulls    int                 // in flight
-	page     int                 // messages asked for in one pull
-	full     bool                // the outbox has no room; onDrained ends it
-	retrying bool                // a timer will pump again
-	behind   int                 // cursors that have not reached what was there at hello
-	moved    []*cursor           // those that were behind at hello; nil once caughtUp is sent
-	lost     map[string]struct{} // chats whose receipts and changes found no room
-	typed    map[string]time.Time
+	positions positions           // in every chat, but those that busy has
+	busy      map[string]*cursor  // in chats where something is under way, or that the user has left; nil for none
+	early     map[string]wire.Seq // while loading: the highest seq the feed told, per chat
+	queue     []*cursor           // wait for a pull, first come first served
+	pulls     int                 // in flight
+	page      int                 // messages asked for in one pull
+	full      bool                // the outbox has no room; onDrained ends it
+	retrying  bool                // a timer will pump again
+	behind    int                 // cursors that have not reached what was there at hello
+	moved     []*cursor           // those that were behind at hello; nil once caughtUp is sent
+	lost      map[string]struct{} // chats whose receipts and changes found no room
+	typed     map[string]time.Time
 }
 
 func newSession(srv *Server, pre identity) *session {
-	return &session{srv: srv, id: rand.Text(), pre: pre, page: srv.limits.PageMessages, chats: map[string]*cursor{}}
+	return &session{srv: srv, id: rand.Text(), pre: pre, page: srv.limits.PageMessages}
 }
 
 // attach gives the session its connection. Whoever comes first calls it: the upgrade, or the connection's first frame.
@@ -97,7 +98,7 @@ func (s *session) onClose(*conn, int) {
 	s.mu.Lock()
 	user := s.user
 	s.state = stateClosed
-	s.chats, s.early, s.queue, s.moved, s.lost, s.typed = nil, nil, nil, nil, nil, nil
+	s.positions, s.busy, s.early, s.queue, s.moved, s.lost, s.typed = nil, nil, nil, nil, nil, nil, nil
 	s.mu.Unlock()
 	if user != "" {
 		s.srv.registry.remove(s)

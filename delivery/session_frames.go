@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -66,6 +67,11 @@ func (s *session) hello(state sessionState, r *request) *problem {
 	who := s.pre
 	if h.token != "" {
 		id, err := s.srv.auth.check(h.token)
+		if errors.Is(err, errKeyUnknown) {
+			s.answer(errorFrame(r.ref, tokenFault(err)))
+			s.shut(closeOverloaded, retryReason(time.Second))
+			return nil
+		}
 		if err != nil || who.user != "" && who.user != id.user {
 			who = identity{}
 		} else {
@@ -168,7 +174,7 @@ func (s *session) mark(r *request) *problem {
 	if r.err != nil {
 		return problemOf(r.err)
 	}
-	if r.ref == nil && s.pushed(chatID, m.Delivered) {
+	if r.ref == nil && s.hasPushed(chatID, m.Delivered) {
 		return s.srv.receipts.add(chatID, m)
 	}
 	return s.waiting(func() {
@@ -186,12 +192,12 @@ func (s *session) mark(r *request) *problem {
 	})
 }
 
-// pushed tells whether the session is a member's and has pushed the chat's message seq.
-func (s *session) pushed(chatID string, seq wire.Seq) bool {
+// hasPushed tells whether the session is a member's and has pushed the chat's message seq.
+func (s *session) hasPushed(chatID string, seq wire.Seq) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cur := s.chats[chatID]
-	return cur != nil && !cur.gone && seq < cur.next
+	next, ok := s.follows(chatID)
+	return ok && seq < next
 }
 
 // history answers with a page, as REST does.

@@ -91,7 +91,7 @@ func (s *session) remember(chatID string) {
 	if s.lost == nil {
 		s.lost = map[string]struct{}{}
 	}
-	if s.chats[chatID] != nil { // so there are never more than chats
+	if _, ok := s.follows(chatID); ok { // so there are never more than chats
 		s.lost[chatID] = struct{}{}
 	}
 }

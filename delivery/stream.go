@@ -13,7 +13,7 @@ func (s *Server) openStream(_ context.Context, c *call) error {
 	}
 	who, offered, err := s.auth.ofHandshake(c.r)
 	if offered && err != nil {
-		return refuse(codeUnauthenticated, "a valid token is required")
+		return tokenFault(err)
 	}
 	session := newSession(s, who)
 	conn, err := s.engine.upgrade(c.w, c.r, []string{protocolV1}, session)

@@ -78,6 +78,10 @@ type DeliveryConfig struct {
 	Roles         []string `koanf:"roles" doc:"what this node does: edge,hub (both, always, in this version)"`
 	NoAuth        bool     `koanf:"no-auth" doc:"accept 'Authorization: Bearer user:NAME' in place of a token; on loopback only"`
 	JWTSecretFile string   `koanf:"jwt-secret-file" doc:"file with the HS256 secret that tokens are signed with"`
+	JWTKeysFile   string   `koanf:"jwt-keys-file" doc:"file with public keys of tokens: PEM, or a JSON Web Key Set (RS256, ES256, EdDSA)"`
+	JWTKeysURL    string   `koanf:"jwt-keys-url" doc:"address of a JSON Web Key Set with such keys, read again every 5 minutes; https, or http on loopback"`
+	JWTIssuer     string   `koanf:"jwt-issuer" doc:"iss that tokens must have; empty for any"`
+	JWTAudience   string   `koanf:"jwt-audience" doc:"aud that tokens must have; empty for any"`
 	Username      string   `koanf:"username" doc:"user for the sequencers' AUTH"`
 	PasswordFile  string   `koanf:"password-file" doc:"file with that user's password; without it there is no AUTH"`
 	TLSCA         string   `koanf:"tls-ca" doc:"file with the certificates (PEM) that sign those of the cluster"`

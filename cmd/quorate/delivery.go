@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -46,8 +48,9 @@ func (c *DeliveryConfig) check() error {
 			return err
 		}
 	}
-	if c.JWTSecretFile == "" && !c.NoAuth {
-		return usagef("--jwt-secret-file is missing: without a secret no token can be checked (or try --no-auth, on loopback)")
+	if c.JWTSecretFile == "" && c.JWTKeysFile == "" && c.JWTKeysURL == "" && !c.NoAuth {
+		return usagef("--jwt-secret-file, --jwt-keys-file or --jwt-keys-url is missing: without a key no token can be checked " +
+			"(or try --no-auth, on loopback)")
 	}
 	return checkRoles(c.Roles)
 }
@@ -120,6 +123,16 @@ func (c *DeliveryConfig) edgeConfig(logger *slog.Logger) (delivery.Config, error
 			return config, err
 		}
 		config.JWTSecret = secret
+	}
+	config.JWTKeysURL, config.JWTIssuer, config.JWTAudience = c.JWTKeysURL, c.JWTIssuer, c.JWTAudience
+	if c.JWTKeysFile != "" {
+		body, err := os.ReadFile(c.JWTKeysFile)
+		if err != nil {
+			return config, err
+		}
+		if config.JWTKeys, err = delivery.ParseTokenKeys(body); err != nil {
+			return config, fmt.Errorf("%s: %w", c.JWTKeysFile, err)
+		}
 	}
 	if c.PasswordFile != "" {
 		password, err := readSecret(c.PasswordFile)
