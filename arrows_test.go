@@ -25,7 +25,7 @@ type arrow struct {
 var arrows = []arrow{
 	{
 		"cmd/quorate",
-		[]string{"sequencer", "delivery", "sequencer/wire", "trust", "meter"},
+		[]string{"sequencer", "delivery", "sequencer/wire", "trust", "meter", "bench"},
 		[]string{"sequencer/sequencertest"},
 		"the command wires the parts together; the state machine is the sequencer's own affair",
 	},
@@ -83,6 +83,11 @@ var arrows = []arrow{
 	{
 		"delivery/frame", nil, nil,
 		"a codec: bytes in, frames out; it knows no connection and no product",
+	},
+	{
+		"bench", nil,
+		[]string{"delivery", "sequencer/sequencertest"},
+		"it loads a cluster from outside, as clients do, and knows nothing of its inside",
 	},
 	{
 		"meter", nil, nil,

@@ -22,6 +22,7 @@ type Config struct {
 	User      UserConfig      `koanf:"user"`
 	Check     CheckConfig     `koanf:"check"`
 	Doctor    DoctorConfig    `koanf:"doctor"`
+	Bench     BenchConfig     `koanf:"bench"`
 }
 
 // LogConfig is how every command logs. Logs go to standard error.
@@ -94,6 +95,19 @@ type TokenConfig struct {
 	User       string        `koanf:"user" doc:"user the token is for"`
 	TTL        time.Duration `koanf:"ttl" doc:"how long the token is good for"`
 	SecretFile string        `koanf:"secret-file" doc:"file with the HS256 secret"`
+}
+
+// BenchConfig is what a bench loads, and with what.
+type BenchConfig struct {
+	Target      string        `koanf:"target" doc:"delivery node to load, http://host:port"`
+	Metrics     string        `koanf:"metrics" doc:"operations port of that node, http://host:port; empty for no memory"`
+	SecretFile  string        `koanf:"secret-file" doc:"file with the HS256 secret for the users' tokens"`
+	NoAuth      bool          `koanf:"no-auth" doc:"show 'user:NAME' in place of a token"`
+	Connections int           `koanf:"connections" doc:"users, with one connection each"`
+	Chats       int           `koanf:"chats" doc:"groups that each user is in"`
+	Members     int           `koanf:"members" doc:"members of each group"`
+	Rate        int           `koanf:"rate" doc:"connections begun in a second"`
+	Hold        time.Duration `koanf:"hold" doc:"how long the connections stay when all are there"`
 }
 
 // RaftConfig is where the raft commands ask.
@@ -183,6 +197,10 @@ func defaultConfig() Config {
 		Check: CheckConfig{
 			Sequencers: []string{"127.0.0.1:7379"}, Username: trust.DefaultUser, Format: "text", Timeout: 10 * time.Second, Interval: time.Second,
 			LagWarning: 1000, LagCritical: 10_000,
+		},
+		Bench: BenchConfig{
+			Target: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile, Connections: 1000, Chats: 20, Members: 256, Rate: 1000,
+			Hold: time.Minute,
 		},
 		Chat: ChatConfig{URL: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile},
 	}

@@ -47,7 +47,7 @@ func newRoot(environ []string) *cobra.Command {
 	a.bind(flags, "log")
 	root.AddCommand(
 		a.devCommand(), a.sequencerCommand(), a.deliveryCommand(), a.tokenCommand(), a.raftCommand(), a.clusterCommand(), a.chatCommand(),
-		a.certCommand(), a.userCommand(), a.checkCommand(), a.doctorCommand(), a.configCommand(), a.versionCommand(),
+		a.certCommand(), a.userCommand(), a.benchCommand(), a.checkCommand(), a.doctorCommand(), a.configCommand(), a.versionCommand(),
 	)
 	return root
 }

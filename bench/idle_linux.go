@@ -1,0 +1,359 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Idle opens connections that then do nothing but answer pings, and looks what they cost. Each is a descriptor and some bytes of one
+// goroutine's, so that the clients of a million sessions fit on a machine beside the server. Clients of a loopback target come from
+// as many loopback addresses as their ports need.
+func Idle(ctx context.Context, cfg IdleConfig) (*IdleResult, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	h, err := newHerd(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	res := &h.result
+	began := time.Now()
+	if cfg.Chats > 0 {
+		if err := cfg.makeChats(ctx); err != nil {
+			return nil, err
+		}
+	}
+	res.Setup = time.Since(began)
+	if cfg.Metrics != "" {
+		if res.BytesBefore, err = residentBytes(ctx, cfg.Metrics); err != nil {
+			return nil, err
+		}
+	}
+	began = time.Now()
+	if err := h.run(ctx, func() bool { return h.begun == cfg.Connections && res.Connections+res.Failed >= cfg.Connections }); err != nil {
+		return nil, err
+	}
+	res.Open = time.Since(began)
+	until := time.Now().Add(cfg.Hold)
+	if err := h.run(ctx, func() bool { return time.Now().After(until) }); err != nil {
+		return nil, err
+	}
+	slices.Sort(h.waits)
+	if n := len(h.waits); n > 0 {
+		res.WelcomeP50, res.WelcomeP99 = h.waits[n/2], h.waits[(n-1)*99/100]
+	}
+	if cfg.Metrics != "" {
+		if res.BytesAfter, err = residentBytes(ctx, cfg.Metrics); err != nil {
+			return nil, err
+		}
+		res.BytesPerConn = (res.BytesAfter - res.BytesBefore) / float64(max(res.Connections, 1))
+	}
+	return res, nil
+}
+
+// portsPerAddress is how many connections come from one loopback address.
+const portsPerAddress = 25_000
+
+// idler is one connection.
+type idler struct {
+	number  int32
+	state   idlerState
+	partial []byte    // of an answer or a frame that has not come whole
+	began   time.Time // of the connection
+}
+
+type idlerState byte
+
+const (
+	idlerConnecting idlerState = iota
+	idlerShakes                // the handshake is sent
+	idlerGreets                // hello is sent
+	idlerIdle                  // welcomed
+)
+
+// herd is all connections, of one goroutine.
+type herd struct {
+	cfg    *IdleConfig
+	addr   netip.AddrPort
+	host   string
+	epoll  int
+	idlers map[int32]*idler // by descriptor
+	begun  int
+	result IdleResult
+	waits  []time.Duration
+	buf    []byte
+	why    error // of the first that failed
+}
+
+func newHerd(cfg *IdleConfig) (*herd, error) {
+	target, err := url.Parse(cfg.Target)
+	if err != nil || target.Scheme != "http" {
+		return nil, fmt.Errorf("bench: the target must be http://host:port, not %q", cfg.Target)
+	}
+	tcp, err := net.ResolveTCPAddr("tcp4", target.Host)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	if err := raiseFiles(cfg.Connections + 256); err != nil {
+		return nil, err
+	}
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("bench: epoll: %w", err)
+	}
+	return &herd{
+		cfg: cfg, addr: tcp.AddrPort(), host: target.Host, epoll: epoll, idlers: make(map[int32]*idler, cfg.Connections), buf: make([]byte, 64<<10),
+	}, nil
+}
+
+// raiseFiles sees that this process may have so many descriptors.
+func raiseFiles(need int) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	if limit.Cur >= uint64(need) {
+		return nil
+	}
+	limit.Cur, limit.Max = uint64(need), max(limit.Max, uint64(need))
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("bench: %d open files are needed (ulimit -n, fs.nr_open): %w", need, err)
+	}
+	return nil
+}
+
+func (h *herd) close() {
+	for fd := range h.idlers {
+		_ = unix.Close(int(fd))
+	}
+	_ = unix.Close(h.epoll)
+}
+
+// run begins connections at the rate and handles what comes, until done.
+func (h *herd) run(ctx context.Context, done func() bool) error {
+	events := make([]unix.EpollEvent, 1024)
+	began, first, told := time.Now(), h.begun, time.Now()
+	for !done() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		due := first + int(time.Since(began).Seconds()*float64(h.cfg.Rate))
+		for h.begun < min(due, h.cfg.Connections) {
+			if err := h.begin(); err != nil {
+				return err
+			}
+		}
+		n, err := unix.EpollWait(h.epoll, events, 10)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("bench: epoll: %w", err)
+		}
+		for _, ev := range events[:max(n, 0)] {
+			h.handle(ev.Fd)
+		}
+		if h.cfg.Progress != nil && time.Since(told) > 2*time.Second {
+			told = time.Now()
+			_, _ = fmt.Fprintf(h.cfg.Progress, "%d begun, %d welcomed, %d failed\n", h.begun, h.result.Connections, h.result.Failed)
+		}
+	}
+	if h.result.Connections == 0 && h.why != nil {
+		return h.why
+	}
+	return nil
+}
+
+// begin begins a connection.
+func (h *herd) begin() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("bench: connection %d: %w", h.begun, err)
+	}
+	i := &idler{number: int32(h.begun), began: time.Now()}
+	h.begun++
+	if h.addr.Addr().IsLoopback() {
+		from := h.begun / portsPerAddress
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 77, byte(from >> 8), byte(1 + from&0xff)}}); err != nil {
+			_ = unix.Close(fd)
+			return fmt.Errorf("bench: connection %d: %w", i.number, err)
+		}
+	}
+	to := &unix.SockaddrInet4{Port: int(h.addr.Port()), Addr: h.addr.Addr().As4()}
+	if err := unix.Connect(fd, to); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		_ = unix.Close(fd)
+		return fmt.Errorf("bench: connection %d: %w", i.number, err)
+	}
+	h.idlers[int32(fd)] = i
+	return h.watch(unix.EPOLL_CTL_ADD, int32(fd), unix.EPOLLOUT)
+}
+
+func (h *herd) watch(op int, fd int32, events uint32) error {
+	if err := unix.EpollCtl(h.epoll, op, int(fd), &unix.EpollEvent{Fd: fd, Events: events}); err != nil {
+		return fmt.Errorf("bench: epoll: %w", err)
+	}
+	return nil
+}
+
+// handle takes what came on a connection.
+func (h *herd) handle(fd int32) {
+	i := h.idlers[fd]
+	if i == nil {
+		return
+	}
+	var err error
+	if i.state == idlerConnecting {
+		if err = h.shake(fd); err == nil {
+			i.state = idlerShakes
+		}
+	} else {
+		err = h.read(fd, i)
+	}
+	if err == nil {
+		return
+	}
+	if h.why == nil {
+		h.why = fmt.Errorf("bench: connection %d: %w", i.number, err)
+	}
+	if i.state == idlerIdle {
+		h.result.Connections--
+	}
+	h.result.Failed++
+	delete(h.idlers, fd)
+	_ = unix.Close(int(fd))
+}
+
+func (h *herd) shake(fd int32) error {
+	if code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
+		return errors.Join(err, unix.Errno(code))
+	}
+	head := "GET /stream HTTP/1.1\r\nHost: " + h.host + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: quorate.v1\r\n\r\n"
+	if err := h.write(fd, []byte(head)); err != nil {
+		return err
+	}
+	return h.watch(unix.EPOLL_CTL_MOD, fd, unix.EPOLLIN)
+}
+
+// write writes what always fits into an empty socket.
+func (h *herd) write(fd int32, b []byte) error {
+	n, err := unix.Write(int(fd), b)
+	if err == nil && n < len(b) {
+		err = errors.New("the socket is full")
+	}
+	return err
+}
+
+func (h *herd) read(fd int32, i *idler) error {
+	n, err := unix.Read(int(fd), h.buf)
+	switch {
+	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
+		return nil
+	case err != nil:
+		return err
+	case n == 0:
+		return errors.New("the server closed the connection")
+	}
+	all := h.buf[:n]
+	if len(i.partial) > 0 {
+		all = append(i.partial, all...)
+	}
+	rest, err := h.take(fd, i, all)
+	if i.partial = nil; len(rest) > 0 {
+		i.partial = bytes.Clone(rest)
+	}
+	return err
+}
+
+// take handles what is whole of the bytes and gives the rest.
+func (h *herd) take(fd int32, i *idler, b []byte) (rest []byte, err error) {
+	if i.state == idlerShakes {
+		head, rest, whole := bytes.Cut(b, []byte("\r\n\r\n"))
+		if !whole {
+			return b, nil
+		}
+		if status, _, _ := strings.Cut(string(head), "\r\n"); !strings.HasPrefix(status, "HTTP/1.1 101") {
+			return nil, fmt.Errorf("the handshake was answered %q", status)
+		}
+		token, err := h.cfg.Token(userName(int(i.number)))
+		if err != nil {
+			return nil, err
+		}
+		i.state, b = idlerGreets, rest
+		if err := h.write(fd, masked(opText, []byte(`{"type":"hello","deviceId":"bench","token":"`+token+`"}`))); err != nil {
+			return nil, err
+		}
+	}
+	for {
+		op, payload, rest, whole := nextFrame(b)
+		if !whole {
+			return b, nil
+		}
+		b = rest
+		switch op {
+		case opPing:
+			h.result.Pings++
+			if err := h.write(fd, masked(opPong, payload)); err != nil {
+				return nil, err
+			}
+		case opClose:
+			return nil, fmt.Errorf("closed: %q", payload)
+		case opText:
+			if i.state == idlerGreets && bytes.HasPrefix(payload, []byte(`{"type":"welcome"`)) {
+				i.state = idlerIdle
+				h.result.Connections++
+				h.waits = append(h.waits, time.Since(i.began))
+			}
+		}
+	}
+}
+
+const (
+	opText  = 1
+	opClose = 8
+	opPing  = 9
+	opPong  = 10
+)
+
+// nextFrame parts a server's frame from what follows it. Servers do not mask, and ours do not fragment.
+func nextFrame(b []byte) (op byte, payload, rest []byte, whole bool) {
+	if len(b) < 2 {
+		return 0, nil, nil, false
+	}
+	n, head := uint64(b[1]&0x7f), 2
+	switch n {
+	case 126:
+		if head = 4; len(b) >= head {
+			n = uint64(binary.BigEndian.Uint16(b[2:]))
+		}
+	case 127:
+		if head = 10; len(b) >= head {
+			n = binary.BigEndian.Uint64(b[2:])
+		}
+	}
+	if len(b) < head || uint64(len(b)-head) < n {
+		return 0, nil, nil, false
+	}
+	return b[0] & 0x0f, b[head : head+int(n)], b[head+int(n):], true
+}
+
+// masked is a client's frame. The mask is there for proxies, of which there are none here, so it is zero.
+func masked(op byte, payload []byte) []byte {
+	b := []byte{0x80 | op}
+	if len(payload) < 126 {
+		b = append(b, 0x80|byte(len(payload)))
+	} else {
+		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(len(payload)))
+	}
+	return append(append(b, 0, 0, 0, 0), payload...)
+}

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package bench
+
+import (
+	"context"
+	"errors"
+)
+
+// Idle needs epoll.
+func Idle(context.Context, IdleConfig) (*IdleResult, error) {
+	return nil, errors.New("bench: idle connections are opened by epoll, which is Linux's")
+}
