@@ -137,3 +137,22 @@ func TestMetrics_PassTheLinter(t *testing.T) {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
 }
+
+// What connections cost is counted from what the process had without them.
+func TestMemoryMeter(t *testing.T) {
+	m := newMemoryMeter()
+	if m.resident() == 0 {
+		t.Skip("this system does not tell how much memory a process has")
+	}
+	if got := m.perConnection(0); got != 0 {
+		t.Errorf("%g bytes for no connection", got)
+	}
+	m.base.Add(-1 << 20)
+	if got := m.perConnection(1 << 10); got < 512 {
+		t.Errorf("%g bytes for each of 1024 connections that have a MiB and more", got)
+	}
+	m.base.Add(1 << 40)
+	if got := m.perConnection(1); got != 0 {
+		t.Errorf("%g bytes", got)
+	}
+}

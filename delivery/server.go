@@ -89,6 +89,7 @@ type Server struct {
 	loads    *loader
 	receipts *receiptWriter
 	greeter  *greeter
+	memory   *memoryMeter
 
 	ln      net.Listener
 	http    *http.Server
@@ -159,6 +160,7 @@ func newServer(cfg Config) *Server {
 	s.loads = newLoader(s)
 	s.receipts = newReceiptWriter(s)
 	s.greeter = newGreeter(s)
+	s.memory = newMemoryMeter()
 	s.engine = newEngine(engineConfig{
 		MaxConns: s.limits.Connections, MaxFrameBytes: s.limits.FrameBytes, OutboxBytes: s.limits.OutboxBytes,
 		AllowedOrigins: cfg.OriginAllow, Logger: s.log, Closed: s.stats.closed,
