@@ -89,6 +89,7 @@ var errEngineClosed = errors.New("delivery: engine is closed")
 // engine owns the connections after their handshake. Its goroutines are few and of a fixed number: the pollers, which read and
 // call handlers; one resumer per poller, which goes on writing to clients that could not take all at once; and the wheel.
 type engine struct {
+	pairs    pairs // of clients behind TLS
 	cfg      engineConfig
 	nb       *nbio.Engine
 	wheel    *wheel
@@ -192,6 +193,7 @@ func (e *engine) close(ctx context.Context) error {
 		}
 		_ = e.waitEmpty(context.Background()) // abort needs nothing of the client
 	}
+	e.pairs.close()
 	close(e.stop)
 	e.running.Wait()
 	e.nb.Stop()

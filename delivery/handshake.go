@@ -3,6 +3,7 @@ package delivery
 import (
 	"bufio"
 	"crypto/sha1" //nolint:gosec // RFC 6455 asks for it; it protects nothing
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -64,18 +65,23 @@ func (e *engine) hijack(w http.ResponseWriter, accept, protocol string, h connHa
 		writeProblem(w, refuse(codeInternal, "this server cannot upgrade the connection"))
 		return nil, fmt.Errorf("hijack: %w", err)
 	}
-	tcp, ok := nc.(*net.TCPConn)
-	if !ok {
-		_ = nc.Close()
-		return nil, errors.New("hijack: not a plain TCP connection")
-	}
 	early, err := earlyBytes(rw.Reader)
 	if err == nil {
-		err = answerHandshake(tcp, accept, protocol)
+		err = answerHandshake(nc, accept, protocol)
 	}
 	if err != nil {
-		_ = tcp.Close()
+		_ = nc.Close()
 		return nil, fmt.Errorf("answer handshake: %w", err)
+	}
+	tcp, ok := nc.(*net.TCPConn)
+	if secure, under := nc.(*tls.Conn); under {
+		if tcp, err = e.pairs.plain(secure); err != nil {
+			_ = nc.Close()
+			return nil, err
+		}
+	} else if !ok {
+		_ = nc.Close()
+		return nil, errors.New("hijack: neither TCP nor TLS")
 	}
 	return e.adopt(tcp, early, protocol, h)
 }
@@ -92,7 +98,7 @@ func earlyBytes(r *bufio.Reader) ([]byte, error) {
 }
 
 // answerHandshake switches protocols, and takes away the deadlines that net/http had set.
-func answerHandshake(tcp *net.TCPConn, accept, protocol string) error {
+func answerHandshake(nc net.Conn, accept, protocol string) error {
 	b := make([]byte, 0, 192)
 	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	b = append(b, accept...)
@@ -101,13 +107,13 @@ func answerHandshake(tcp *net.TCPConn, accept, protocol string) error {
 		b = append(b, protocol...)
 	}
 	b = append(b, "\r\n\r\n"...)
-	if err := tcp.SetDeadline(time.Now().Add(handshakeWrite)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(handshakeWrite)); err != nil {
 		return err
 	}
-	if _, err := tcp.Write(b); err != nil {
+	if _, err := nc.Write(b); err != nil {
 		return err
 	}
-	return tcp.SetDeadline(time.Time{})
+	return nc.SetDeadline(time.Time{})
 }
 
 // checkHandshake judges a request by RFC 6455 section 4.2.1, and its origin.

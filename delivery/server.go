@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,9 @@ type Config struct {
 	Region      string     // where this edge is, for logs
 	OriginAllow []string   // "https://host[:port]" from which browsers may connect, or "*"; empty: only the host they asked
 	Limits      Limits
+
+	// TLS, where it is set, is what the port speaks: https and wss.
+	TLS *tls.Config
 
 	// Dial connects to a sequencer; nil is TCP. With certificates it is trust.Keys.Dial.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
@@ -127,7 +131,11 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s.receipts.open(writing)
 	s.wg.Go(func() {
-		if err := s.http.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
+		serve := s.http.Serve
+		if s.http.TLSConfig != nil {
+			serve = func(ln net.Listener) error { return s.http.ServeTLS(ln, "", "") }
+		}
+		if err := serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("the edge stopped listening", "err", err)
 		}
 	})
@@ -169,6 +177,10 @@ func newServer(cfg Config) *Server {
 		Handler: s, MaxHeaderBytes: s.limits.HeaderBytes, ReadHeaderTimeout: s.limits.HeaderTimeout,
 		ReadTimeout: s.limits.BodyTimeout, WriteTimeout: s.limits.WriteTimeout, IdleTimeout: s.limits.IdleTimeout,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // it tells of clients, who are many
+	}
+	if cfg.TLS != nil {
+		s.http.TLSConfig = serverTLS(cfg.TLS)
+		s.http.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
 	}
 	return s
 }

@@ -78,6 +78,8 @@ type DeliveryConfig struct {
 	Region        string   `koanf:"region" doc:"name of the region this node is in"`
 	Roles         []string `koanf:"roles" doc:"what this node does: edge,hub (both, always, in this version)"`
 	NoAuth        bool     `koanf:"no-auth" doc:"accept 'Authorization: Bearer user:NAME' in place of a token; on loopback only"`
+	HTTPSCert     string   `koanf:"https-cert" doc:"file with the certificate (PEM) for https and wss on --addr; it is read again when it changes"`
+	HTTPSKey      string   `koanf:"https-key" doc:"file with the key (PEM) of that certificate"`
 	JWTSecretFile string   `koanf:"jwt-secret-file" doc:"file with the HS256 secret that tokens are signed with"`
 	JWTKeysFile   string   `koanf:"jwt-keys-file" doc:"file with public keys of tokens: PEM, or a JSON Web Key Set (RS256, ES256, EdDSA)"`
 	JWTKeysURL    string   `koanf:"jwt-keys-url" doc:"address of a JSON Web Key Set with such keys, read again every 5 minutes; https, or http on loopback"`

@@ -128,7 +128,7 @@ func startDev(c *DevConfig, state devState, secret []byte, logger *slog.Logger) 
 		return d, err
 	}
 	d.edge = edge
-	probes, shown := map[string]probe{"delivery": edgeReadiness(edge.Addr())}, newMetrics()
+	probes, shown := map[string]probe{"delivery": edgeReadiness(edge.Addr(), false)}, newMetrics()
 	shown.edge(edge)
 	for i, node := range d.nodes {
 		probes["sequencer "+state.Nodes[i].ID] = readiness(node.Ready)
