@@ -1,9 +1,13 @@
 package delivery
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
+	"runtime/metrics"
 	"sync/atomic"
+	"time"
 )
 
 // memoryMeter tells what connections cost this process: its resident memory beyond what it had when there were none.
@@ -39,4 +43,37 @@ func (m *memoryMeter) perConnection(connections int) float64 {
 		return 0
 	}
 	return float64(max(0, now-m.base.Load())) / float64(connections)
+}
+
+const (
+	tidyEvery = 30 * time.Second
+	tidyWaste = 16 << 20 // bytes that are left alone
+)
+
+// tidy gives memory back that only a storm needed, until ctx ends. Sessions that come all at once leave as much garbage as they leave
+// sessions, and then, idle, no reason to collect it; the runtime alone would keep it, and as much again.
+func (m *memoryMeter) tidy(ctx context.Context) {
+	tick := time.NewTicker(tidyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if waste, live := heapWaste(); waste > max(tidyWaste, live/4) {
+				debug.FreeOSMemory()
+			}
+		}
+	}
+}
+
+// heapWaste gives the bytes that the heap has from the system and does not need, and those that were reachable at the last
+// collection.
+func heapWaste() (waste, live uint64) {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+	}
+	metrics.Read(samples)
+	live = samples[0].Value.Uint64()
+	return max(samples[1].Value.Uint64()+samples[2].Value.Uint64(), live) - live, live
 }

@@ -126,6 +126,7 @@ func Open(cfg Config) (*Server, error) {
 	s.feeds.open(work)
 	s.loads.open(work)
 	s.greeter.open(work)
+	s.wg.Go(func() { s.memory.tidy(work) })
 	if s.keys.remote != nil {
 		s.keys.remote.open(work)
 	}
