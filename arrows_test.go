@@ -76,13 +76,19 @@ var arrows = []arrow{
 	},
 	{
 		"delivery",
-		[]string{"sequencer/wire", "delivery/frame", "meter"},
+		[]string{"sequencer/wire", "delivery/frame", "delivery/relay", "meter"},
 		[]string{"sequencer", "sequencer/sequencertest", "trust"},
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
 	},
 	{
 		"delivery/frame", nil, nil,
 		"a codec: bytes in, frames out; it knows no connection and no product",
+	},
+	{
+		"delivery/relay",
+		[]string{"sequencer/wire"},
+		nil,
+		"a codec for what hubs and edges say to each other; it knows the product's words and no connection",
 	},
 	{
 		"bench", nil,

@@ -40,7 +40,8 @@ func (s *Server) openChatStream(ctx context.Context, c *call) error {
 	}
 	session.attach(conn)
 	session.register(who, "")
-	// What was committed between the look at the head and the registration is found by looking once.
+	// What was committed between the look at the head and the word to the hubs is found by looking once.
+	s.announcer.await(ctx)
 	session.missed(c.arg, 0)
 	return nil
 }

@@ -1,37 +1,50 @@
 package delivery
 
-import "github.com/quorate/quorate/sequencer/wire"
+import (
+	"github.com/quorate/quorate/delivery/relay"
+	"github.com/quorate/quorate/sequencer/wire"
+)
 
-// dispatcher hands feed events to the sessions they concern. It belongs to one goroutine; the events of one chat all go
-// through one at a time, in the order of the feed. The connections it touched are flushed together, once per batch.
+// dispatcher finds out whom feed events concern, and hands them to the sessions here and to the edges elsewhere. It belongs to one
+// goroutine; the events of one chat all go through one at a time, in the order of the feed.
 type dispatcher struct {
-	srv     *Server
-	touched []*session
-	dirty   []*conn
+	hub     *hub
+	local   local
+	offset  wire.Offset // of the event, for those who have it already; 0: it is for all
+	group   wire.GroupID
+	remote  []bundle      // of the present push
+	touched []*remoteEdge // since the last flush
 }
 
-// feed takes one event of the feed.
+// bundle is those of an edge's users whom a push is for.
+type bundle struct {
+	edge  *remoteEdge
+	users []string
+}
+
+func newDispatcher(h *hub) *dispatcher { return &dispatcher{hub: h, local: local{srv: h.srv}} }
+
+// feed takes one event of the feed of d.group.
 func (d *dispatcher) feed(ev *wire.Event) {
 	if !d.wanted(ev) {
-		d.srv.members.quiet(ev)
+		d.hub.srv.members.quiet(ev)
 		return
 	}
-	if chat, known := d.srv.members.event(ev); known {
+	if chat, known := d.hub.srv.members.event(ev); known {
+		d.offset = ev.Offset
 		d.event(chat, ev)
 	}
 }
 
-// wanted tells whether anybody here can be concerned. A session that registers after this look asks for its first page after
+// wanted tells whether anybody can be concerned. A session that registers after this look asks for its first page after
 // that, so it misses nothing.
 func (d *dispatcher) wanted(ev *wire.Event) bool {
-	if d.srv.registry.count() == 0 {
-		return false
-	}
-	if ev.Kind != wire.EventChat {
-		return true
+	here, there := d.hub.srv.registry.count() > 0, d.hub.directory.count() > 0
+	if !here && !there || ev.Kind != wire.EventChat {
+		return here || there
 	}
 	for _, user := range ev.Added {
-		if len(d.srv.registry.sessions(user)) > 0 {
+		if len(d.hub.srv.registry.sessions(user)) > 0 || len(d.hub.directory.edges(user)) > 0 {
 			return true
 		}
 	}
@@ -42,79 +55,102 @@ func (d *dispatcher) wanted(ev *wire.Event) bool {
 func (d *dispatcher) event(chat *wire.Chat, ev *wire.Event) {
 	switch ev.Kind {
 	case wire.EventMessage:
-		m := &message{Message: ev.Message}
-		d.each(chat, func(member *wire.Member, s *session) bool { return member.Covers(m.Seq) && s.push(m) })
+		p := messagePush(ev.Message)
+		for i := range chat.Members {
+			if chat.Members[i].Covers(p.Message.Seq) {
+				d.give(p, chat.Members[i].UserID)
+			}
+		}
+		d.seal(p)
 	case wire.EventReceipt:
-		f := receiptFrame(nil, ev.ChatID, ev.Marks, ev.At)
-		d.each(chat, func(_ *wire.Member, s *session) bool { return s.notify(ev.ChatID, f) })
-	case wire.EventChat:
-		d.created(chat, ev)
+		d.tell(chat, relay.Item{Kind: relay.ItemReceipt, ChatID: ev.ChatID, Marks: *ev.Marks, At: ev.At})
+	case wire.EventChat: // all its messages are still to come, so its cursors begin at 1
+		d.tell(chat, relay.Item{Kind: relay.ItemCreated, ChatID: ev.ChatID, Frame: chatFrame(chat, ev.Seq)})
 	case wire.EventMembers:
 		d.changed(chat, ev)
 	case eventDropped:
-		d.each(chat, func(_ *wire.Member, s *session) bool {
-			s.missed(ev.ChatID, ev.Seq)
-			return false
-		})
+		d.tell(chat, relay.Item{Kind: relay.ItemLook, ChatID: ev.ChatID, Seq: ev.Seq})
 	}
-}
-
-// each calls push for every session of every member, and remembers those that need a flush.
-func (d *dispatcher) each(chat *wire.Chat, push func(*wire.Member, *session) bool) {
-	for i := range chat.Members {
-		member := &chat.Members[i]
-		for _, s := range d.srv.registry.sessions(member.UserID) {
-			if push(member, s) {
-				d.touched = append(d.touched, s)
-			}
-		}
-	}
-}
-
-// created tells the members of a new chat. All its messages are still to come, so its cursors begin at 1.
-func (d *dispatcher) created(chat *wire.Chat, ev *wire.Event) {
-	f := chatFrame(chat, ev.Seq)
-	d.each(chat, func(_ *wire.Member, s *session) bool {
-		s.begins(ev.ChatID)
-		return s.notify(ev.ChatID, f)
-	})
 }
 
 // changed tells everyone concerned by a change of members: those who left hear no more of the chat, those who came get what
 // they may read.
 func (d *dispatcher) changed(chat *wire.Chat, ev *wire.Event) {
-	gone := leftFrame(chat, ev.Seq)
-	for _, user := range ev.Removed {
-		for _, s := range d.srv.registry.sessions(user) {
-			s.left(ev.ChatID)
-			if s.notify(ev.ChatID, gone) {
-				d.touched = append(d.touched, s)
-			}
-		}
+	d.tellUsers(ev.Removed, relay.Item{Kind: relay.ItemLeft, ChatID: ev.ChatID, Frame: leftFrame(chat, ev.Seq)})
+	d.tell(chat, relay.Item{Kind: relay.ItemChat, ChatID: ev.ChatID, Frame: chatFrame(chat, ev.Seq)})
+	d.tellUsers(ev.Added, relay.Item{Kind: relay.ItemLook, ChatID: ev.ChatID})
+}
+
+// tell gives an item to all members of the chat.
+func (d *dispatcher) tell(chat *wire.Chat, i relay.Item) {
+	p := newPush(i)
+	for k := range chat.Members {
+		d.give(p, chat.Members[k].UserID)
 	}
-	f := chatFrame(chat, ev.Seq)
-	d.each(chat, func(_ *wire.Member, s *session) bool { return s.notify(ev.ChatID, f) })
-	for _, user := range ev.Added {
-		for _, s := range d.srv.registry.sessions(user) {
-			s.missed(ev.ChatID, 0)
+	d.seal(p)
+}
+
+func (d *dispatcher) tellUsers(users []string, i relay.Item) {
+	p := newPush(i)
+	for _, user := range users {
+		d.give(p, user)
+	}
+	d.seal(p)
+}
+
+// give hands a push to a user's sessions here, and notes the edges where he is. The push has to be sealed after the last user.
+func (d *dispatcher) give(p *push, user string) {
+	if d.offset == 0 || d.offset >= d.hub.places.next(d.group) {
+		d.local.give(p, user)
+	}
+	for _, e := range d.hub.directory.edges(user) {
+		if d.offset == 0 || d.offset >= e.next(d.group) {
+			d.bundle(e, user)
 		}
 	}
 }
 
-// flush sends what the batch queued.
-func (d *dispatcher) flush() {
-	for _, s := range d.touched {
-		d.dirty = append(d.dirty, s.flushed())
+func (d *dispatcher) bundle(e *remoteEdge, user string) {
+	for i := range d.remote {
+		if d.remote[i].edge == e {
+			d.remote[i].users = append(d.remote[i].users, user)
+			return
+		}
 	}
-	d.srv.engine.flush(d.dirty)
+	if len(d.remote) == cap(d.remote) {
+		d.remote = append(d.remote, bundle{})
+	} else {
+		d.remote = d.remote[:len(d.remote)+1] // with the room that its users had before
+	}
+	b := &d.remote[len(d.remote)-1]
+	b.edge, b.users = e, append(b.users[:0], user)
+}
+
+// seal queues a push for the edges that it is for.
+func (d *dispatcher) seal(p *push) {
+	for i := range d.remote {
+		b := &d.remote[i]
+		b.edge.queueEntry(relay.AppendEntry(nil, p.forEdges(), b.users))
+		d.touched = append(d.touched, b.edge)
+		clear(b.users)
+		b.edge = nil
+	}
+	d.remote = d.remote[:0]
+}
+
+// flush sends what was queued here and for other edges.
+func (d *dispatcher) flush() {
+	d.local.flush()
+	for _, e := range d.touched {
+		e.wakeUp()
+	}
 	clear(d.touched)
-	clear(d.dirty)
-	d.touched, d.dirty = d.touched[:0], d.dirty[:0]
+	d.touched = d.touched[:0]
 }
 
 // deliver hands on events that were parked in the member cache, on the goroutine that read the chat.
-func (s *Server) deliver(chat *wire.Chat, events []*wire.Event) {
-	d := dispatcher{srv: s}
+func (h *hub) deliver(chat *wire.Chat, events []*wire.Event) {
+	d := newDispatcher(h)
 	for _, ev := range events {
 		d.event(chat, ev)
 	}

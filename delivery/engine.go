@@ -257,6 +257,13 @@ func (e *engine) flush(dirty []*conn) {
 	}
 }
 
+// flushSpread has the resumers write out what sendLater has queued: several connections at a time, and the caller goes on.
+func (e *engine) flushSpread(dirty []*conn) {
+	for _, c := range dirty {
+		c.resumer().add(c)
+	}
+}
+
 // adopt moves a connection from net/http into epoll. early is what the client sent right behind its handshake. The caller has
 // admitted the connection, and dismisses it when there is an error.
 func (e *engine) adopt(tcp *net.TCPConn, early []byte, subprotocol string, h connHandler) (*conn, error) {

@@ -8,93 +8,15 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// feeds reads the feed of every group, each in its own goroutine, from any replica. The feed is the same on all replicas, so
-// a reader that changes the replica goes on at its offset.
-type feeds struct {
-	srv        *Server
-	positioned chan struct{} // closed when every group has a position: sessions may be admitted
-	wg         sync.WaitGroup
-	late       atomic.Int64 // readers that cannot read at present
-}
-
-func newFeeds(srv *Server) *feeds {
-	return &feeds{srv: srv, positioned: make(chan struct{})}
-}
-
-// open starts the readers; they end with ctx.
-func (f *feeds) open(ctx context.Context) {
-	f.wg.Go(func() {
-		readers, err := f.position(ctx)
-		if err != nil {
-			return // only when ctx is done
-		}
-		close(f.positioned)
-		for _, r := range readers {
-			f.wg.Go(func() { r.run(ctx) })
-		}
-	})
-}
-
-func (f *feeds) close() { f.wg.Wait() }
-
-// ready tells whether sessions may be admitted.
-func (f *feeds) ready() bool {
-	select {
-	case <-f.positioned:
-		return true
-	default:
-		return false
-	}
-}
-
-// position finds the groups and the head of each feed, for as long as it takes.
-func (f *feeds) position(ctx context.Context) ([]*feedReader, error) {
-	var warned bool
-	for {
-		readers, err := f.heads(ctx)
-		if err == nil {
-			return readers, nil
-		}
-		if ctx.Err() == nil && !warned {
-			f.srv.log.Warn("the feeds cannot be read yet", "err", err)
-			warned = true
-		}
-		if !pause(ctx, 100*time.Millisecond+rand.N(100*time.Millisecond)) {
-			return nil, ctx.Err()
-		}
-	}
-}
-
-func (f *feeds) heads(ctx context.Context) ([]*feedReader, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.srv.limits.RequestTimeout)
-	defer cancel()
-	groups, err := f.srv.seq.Groups(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("find the groups: %w", err)
-	}
-	readers := make([]*feedReader, groups)
-	for g := range readers {
-		r := &feedReader{
-			feeds: f, group: wire.GroupID(g), turn: rand.Int(), out: dispatcher{srv: f.srv},
-			log: f.srv.log.With("group", g),
-		}
-		if err := r.toHead(ctx); err != nil {
-			return nil, fmt.Errorf("find the head of the feed of group %d: %w", g, err)
-		}
-		readers[g] = r
-	}
-	return readers, nil
-}
-
-// feedReader follows one group's feed.
+// feedReader follows one group's feed from any replica. The feed is the same on all replicas, so a reader that changes the replica goes on
+// at its offset.
 type feedReader struct {
-	feeds   *feeds
+	hub     *hub
 	group   wire.GroupID
 	next    wire.Offset // the offset to read
 	turn    int         // picks the replica
@@ -103,14 +25,29 @@ type feedReader struct {
 	asked   int         // counts the looks at other replicas
 	witness string      // the replica that was looked at last
 	suspect wire.Offset // what it had when this one had nothing more; 0: no doubt
-	out     dispatcher
-	failed  int // reads in a row
+	out     *dispatcher
+	failed  int           // reads in a row
+	edges   []*remoteEdge // that get what is read
+	told    time.Time     // when they were last told how far it is
 	log     *slog.Logger
+	stop    context.CancelFunc // of run
+
+	mu      sync.Mutex
+	shared  bool          // it reads for other edges too
+	joining []*remoteEdge // that are to get what is read
+	leaving []*remoteEdge // that are to get no more
+	warmed  bool          // the members of the chats in use were read since it is shared
+}
+
+func newFeedReader(h *hub, g wire.GroupID, next wire.Offset) *feedReader {
+	r := &feedReader{hub: h, group: g, next: next, turn: rand.Int(), out: newDispatcher(h), log: h.srv.log.With("group", g)}
+	r.out.group = g
+	return r
 }
 
 // replica is the node to read from: edges and groups spread over all of them.
 func (r *feedReader) replica() string {
-	nodes := r.feeds.srv.seq.ReplicasOf(r.group)
+	nodes := r.hub.srv.seq.ReplicasOf(r.group)
 	if len(nodes) == 0 {
 		return ""
 	}
@@ -120,8 +57,8 @@ func (r *feedReader) replica() string {
 // toHead sets the position to the present end of the feed, by whichever replica answers first.
 func (r *feedReader) toHead(ctx context.Context) error {
 	err := error(wire.ErrClusterDown)
-	for range r.feeds.srv.seq.ReplicasOf(r.group) {
-		if r.next, _, err = r.feeds.srv.seq.FeedHead(ctx, r.replica(), r.group); err == nil {
+	for range r.hub.srv.seq.ReplicasOf(r.group) {
+		if r.next, _, err = r.hub.srv.seq.FeedHead(ctx, r.replica(), r.group); err == nil {
 			return nil
 		}
 		r.turn++
@@ -133,6 +70,7 @@ func (r *feedReader) toHead(ctx context.Context) error {
 func (r *feedReader) run(ctx context.Context) {
 	defer r.hangUp()
 	for ctx.Err() == nil {
+		r.meetEdges(ctx)
 		events, next, err := r.read(ctx)
 		switch {
 		case errors.Is(err, wire.ErrTrimmed):
@@ -148,7 +86,7 @@ func (r *feedReader) run(ctx context.Context) {
 
 // read asks the replica for what comes next, over a connection that stays open while the replica does.
 func (r *feedReader) read(ctx context.Context) (events []wire.Event, next wire.Offset, err error) {
-	limits := r.feeds.srv.limits
+	limits := r.hub.srv.limits
 	ctx, cancel := context.WithTimeout(ctx, limits.FeedWait+limits.RequestTimeout)
 	defer cancel()
 	if node := r.replica(); node != r.node || r.conn == nil {
@@ -156,7 +94,7 @@ func (r *feedReader) read(ctx context.Context) (events []wire.Event, next wire.O
 		if node == "" {
 			return nil, 0, wire.ErrClusterDown
 		}
-		if r.conn, err = r.feeds.srv.seq.OpenFeed(ctx, node); err != nil {
+		if r.conn, err = r.hub.srv.seq.OpenFeed(ctx, node); err != nil {
 			r.conn = nil
 			return nil, 0, err
 		}
@@ -176,14 +114,29 @@ func (r *feedReader) hangUp() {
 	}
 }
 
-// take dispatches a batch and flushes what it touched.
+// take dispatches what was read, in batches as large as is good for this node's own sessions.
 func (r *feedReader) take(ctx context.Context, events []wire.Event, next wire.Offset) {
-	for i := range events {
-		r.out.feed(&events[i])
+	if r.meetEdges(ctx) {
+		return // it goes back first
 	}
-	r.out.flush()
-	r.feeds.srv.stats.read(events)
+	read := time.Now()
+	srv := r.hub.srv
+	for rest := events; len(rest) > 0; {
+		n := min(len(rest), r.hub.sizes.get())
+		for i := range rest[:n] {
+			r.out.feed(&rest[i])
+		}
+		r.out.flush()
+		r.hub.sizes.took(time.Since(read), time.Now())
+		rest = rest[n:]
+	}
+	srv.stats.read(events)
 	r.next = next
+	r.hub.places.raise(r.group, next)
+	for _, e := range r.edges {
+		e.raise(r.group, next)
+	}
+	r.tellEdges(len(events) > 0)
 	if len(events) > 0 {
 		r.suspect = 0
 		return
@@ -194,9 +147,9 @@ func (r *feedReader) take(ctx context.Context, events []wire.Event, next wire.Of
 // doubt finds out whether a replica that has nothing to tell is cut off from the others: it asks one of them for its head,
 // each time another one, and goes there if that one had more all through the next read.
 func (r *feedReader) doubt(ctx context.Context) {
-	nodes := r.feeds.srv.seq.ReplicasOf(r.group)
+	nodes := r.hub.srv.seq.ReplicasOf(r.group)
 	if r.suspect > r.next {
-		r.feeds.srv.stats.feedSwitches.Add(1)
+		r.hub.srv.stats.feedSwitches.Add(1)
 		r.log.Warn("a replica's feed stands still, reading another", "replica", r.node)
 		r.turn = max(slices.Index(nodes, r.witness), 0)
 		r.suspect = 0
@@ -208,9 +161,9 @@ func (r *feedReader) doubt(ctx context.Context) {
 	}
 	r.asked++
 	r.witness = nodes[(uint(r.turn)+1+uint(r.asked)%uint(len(nodes)-1))%uint(len(nodes))]
-	ctx, cancel := context.WithTimeout(ctx, r.feeds.srv.limits.FeedWait)
+	ctx, cancel := context.WithTimeout(ctx, r.hub.srv.limits.FeedWait)
 	defer cancel()
-	if head, _, err := r.feeds.srv.seq.FeedHead(ctx, r.witness, r.group); err == nil {
+	if head, _, err := r.hub.srv.seq.FeedHead(ctx, r.witness, r.group); err == nil {
 		r.suspect = head
 	}
 }
@@ -221,9 +174,9 @@ func (r *feedReader) fails(ctx context.Context, err error) {
 	}
 	r.turn++
 	r.hangUp()
-	r.feeds.srv.stats.feedFailures.Add(1)
+	r.hub.srv.stats.feedFailures.Add(1)
 	if r.failed++; r.failed == 3 { // one failure is a node that went away
-		r.feeds.late.Add(1)
+		r.hub.late.Add(1)
 		r.log.Warn("the feed cannot be read", "err", err)
 	}
 	pause(ctx, time.Duration(min(r.failed, 10))*(20*time.Millisecond+rand.N(20*time.Millisecond)))
@@ -231,7 +184,7 @@ func (r *feedReader) fails(ctx context.Context, err error) {
 
 func (r *feedReader) works() {
 	if r.failed >= 3 {
-		r.feeds.late.Add(-1)
+		r.hub.late.Add(-1)
 		r.log.Info("the feed is read again")
 	}
 	r.failed = 0
@@ -240,17 +193,19 @@ func (r *feedReader) works() {
 // trimmed takes up the feed at its end, after it was away for longer than events are kept: every session looks what it
 // missed, in all its chats.
 func (r *feedReader) trimmed(ctx context.Context) {
-	r.feeds.srv.stats.feedTrims.Add(1)
+	r.hub.srv.stats.feedTrims.Add(1)
 	r.log.Warn("the feed was trimmed beyond this reader, all sessions catch up", "offset", r.next)
 	if err := r.toHead(ctx); err != nil {
 		r.fails(ctx, err)
 		return
 	}
-	srv := r.feeds.srv
+	srv := r.hub.srv
 	srv.members.clear()
-	for _, s := range srv.registry.all() {
-		srv.loads.add(loadRequest{s: s, again: true})
+	for _, e := range r.edges {
+		e.restart(r.group, r.next)
 	}
+	srv.lookAgain(nil)
+	r.hub.places.raise(r.group, r.next)
 }
 
 // pause waits, and is false when ctx ends before.

@@ -40,6 +40,12 @@ type Limits struct {
 	TypingInterval     time.Duration // between two typing frames of one session in one chat; default 2 s
 	FeedWait           time.Duration // one read of the feed waits for an event; default 1 s
 	TokenSweepInterval time.Duration // between two looks for expired tokens; default 15 s
+	PresenceGrace      time.Duration // from a user's last connection to others being told; default 5 s
+	PresenceMembers    int           // of a chat whose members are told of one another's presence unasked; default 32
+	PresenceChats      int           // of a user whose members are told; default 100
+	PresenceQueue      int           // changes of presence that wait to be told; default 8,192
+	LeaseTime          time.Duration // of a hub's right to read a feed for its region; default 1.2 s
+	Batches            BatchLimits
 }
 
 func (l Limits) withDefaults() Limits {
@@ -73,6 +79,12 @@ func (l Limits) withDefaults() Limits {
 	def(&l.TypingInterval, 2*time.Second)
 	def(&l.FeedWait, time.Second)
 	def(&l.TokenSweepInterval, 15*time.Second)
+	def(&l.PresenceGrace, 5*time.Second)
+	def(&l.PresenceMembers, 32)
+	def(&l.PresenceChats, 100)
+	def(&l.PresenceQueue, 8192)
+	def(&l.LeaseTime, 1200*time.Millisecond)
+	l.Batches.fill()
 	return l
 }
 

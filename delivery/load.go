@@ -30,7 +30,8 @@ type loadRequest struct {
 	id      []byte // of the hello
 	cursors map[string]wire.Seq
 	again   bool
-	lost    []string // with again: only the state of these chats is to be sent
+	lost    []string      // with again: only the state of these chats is to be sent
+	group   *wire.GroupID // with again: only the chats of this group; nil for all
 }
 
 func newLoader(srv *Server) *loader {
@@ -72,6 +73,7 @@ func (l *loader) load(ctx context.Context, r loadRequest) {
 		l.recover(ctx, r.s, r.lost)
 		return
 	}
+	l.srv.announcer.await(ctx)
 	chats, err := l.chats(ctx, r)
 	var heads map[string]wire.Head
 	if err == nil && !r.again {
@@ -79,8 +81,11 @@ func (l *loader) load(ctx context.Context, r loadRequest) {
 	}
 	switch {
 	case err == nil && r.again:
+		groups := l.srv.hub.size()
 		for _, chatID := range append(chats, r.s.following()...) {
-			r.s.missed(chatID, 0)
+			if r.group == nil || wire.GroupOf(wire.SlotOf(chatID), groups) == *r.group {
+				r.s.missed(chatID, 0)
+			}
 		}
 	case err == nil:
 		r.s.ready(r, heads)

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -24,17 +25,20 @@ type memberCache struct {
 	most    int // members of all chats together
 	parkMax int // events of one chat
 	timeout time.Duration
+	groupOf func(chatID string) wire.GroupID
 
 	mu      sync.Mutex
 	chats   map[string]*cachedChat
-	recent  *list.List // of *cachedChat, the most recently used in front; those that are being read are not in it
+	reading map[*cachedChat]struct{} // those of chats whose members are being read
+	recent  *list.List               // of *cachedChat, the most recently used in front; those that are being read are not in it
 	members int
 }
 
 // cachedChat is one chat's place in the cache.
 type cachedChat struct {
 	id      string
-	chat    *wire.Chat // nil while it is being read
+	first   wire.Offset // of the events that wait for the read; 0 where none does
+	chat    *wire.Chat  // nil while it is being read
 	elem    *list.Element
 	parked  []*wire.Event
 	dropped wire.Seq // the highest seq of the messages that were not parked for want of room
@@ -45,8 +49,9 @@ type cachedChat struct {
 func newMemberCache(srv *Server) *memberCache {
 	return &memberCache{
 		seq: srv.seq, after: srv.after, log: srv.log,
-		most: srv.limits.CachedMembers, parkMax: srv.limits.ParkedEvents, timeout: srv.limits.RequestTimeout,
-		chats: map[string]*cachedChat{}, recent: list.New(),
+		groupOf: func(chatID string) wire.GroupID { return wire.GroupOf(wire.SlotOf(chatID), max(srv.hub.size(), 1)) },
+		most:    srv.limits.CachedMembers, parkMax: srv.limits.ParkedEvents, timeout: srv.limits.RequestTimeout,
+		chats: map[string]*cachedChat{}, reading: map[*cachedChat]struct{}{}, recent: list.New(),
 	}
 }
 
@@ -68,6 +73,7 @@ func (m *memberCache) event(ev *wire.Event) (*wire.Chat, bool) {
 	if read {
 		c = &cachedChat{id: ev.ChatID}
 		m.chats[ev.ChatID] = c
+		m.reading[c] = struct{}{}
 	}
 	c.park(ev, m.parkMax)
 	m.mu.Unlock()
@@ -96,6 +102,9 @@ func (m *memberCache) quiet(ev *wire.Event) {
 
 // park keeps an event in order. Receipts and messages over the bound are dropped; changes of members are kept, they are few.
 func (c *cachedChat) park(ev *wire.Event, most int) {
+	if c.first == 0 {
+		c.first = ev.Offset
+	}
 	if len(c.parked) < most || len(c.parked) < 4*most && (ev.Kind == wire.EventMembers || ev.Kind == wire.EventChat) {
 		c.parked = append(c.parked, ev)
 	} else if ev.Kind == wire.EventMessage {
@@ -123,6 +132,7 @@ func (m *memberCache) chat(chatID string, use func(*wire.Chat, error)) {
 	if read {
 		c = &cachedChat{id: chatID}
 		m.chats[chatID] = c
+		m.reading[c] = struct{}{}
 	}
 	c.waiting = append(c.waiting, use)
 	m.mu.Unlock()
@@ -160,8 +170,10 @@ func (m *memberCache) filled(c *cachedChat, chat *wire.Chat, err error) {
 		case again: // members of the chat wait for these events: ask until there is an answer
 		case err != nil:
 			delete(m.chats, c.id)
+			delete(m.reading, c)
 		case len(parked) == 0 && dropped == 0 && len(waiting) == 0:
 			m.keep(c, chat)
+			delete(m.reading, c)
 		default:
 			c.parked, c.dropped = nil, 0
 		}
@@ -220,6 +232,19 @@ func (m *memberCache) forget(c *cachedChat) {
 	m.recent.Remove(c.elem)
 	m.members -= len(c.chat.Members) + 1
 	delete(m.chats, c.id)
+}
+
+// unfinished gives the first event of a group that waits for the members of its chat, the largest offset where none does.
+func (m *memberCache) unfinished(g wire.GroupID) wire.Offset {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	first := wire.Offset(math.MaxUint64)
+	for c := range m.reading {
+		if c.first > 0 && c.first < first && m.groupOf(c.id) == g {
+			first = c.first
+		}
+	}
+	return first
 }
 
 // clear forgets every chat, because members events were missed.

@@ -68,13 +68,58 @@ var edgeMetrics = meter.NewSet(nil,
 		"Time from an event's entry to its dispatch here, of the oldest event in each batch; clocks that differ show in it.",
 		func(v edgeSample) *meter.Histogram { return v.stats.feedDelay }),
 	meter.Gauge("quorate_delivery_feeds_late", "Feeds that cannot be read at present.",
-		func(v edgeSample) float64 { return float64(v.srv.feeds.late.Load()) }),
+		func(v edgeSample) float64 { return float64(v.srv.hub.late.Load()) }),
 	meter.Counter("quorate_delivery_feed_failures_total", "Reads of a feed that failed; another replica is asked then.",
 		func(v edgeSample) float64 { return float64(v.stats.feedFailures.Load()) }),
 	meter.Counter("quorate_delivery_feed_silences_total", "Replicas left because their feed stood still while another's went on.",
 		func(v edgeSample) float64 { return float64(v.stats.feedSwitches.Load()) }),
 	meter.Counter("quorate_delivery_feed_trims_total", "Feeds that were trimmed beyond this edge's place, so that all sessions caught up.",
 		func(v edgeSample) float64 { return float64(v.stats.feedTrims.Load()) }),
+	meter.Gauge("quorate_hub_feeds_shared", "Feeds that this node reads for its region.",
+		func(v edgeSample) float64 { shared, _, _ := v.srv.hub.counts(); return float64(shared) }),
+	meter.Gauge("quorate_hub_feeds_read", "Feeds that this node reads, for its region or for itself.",
+		func(v edgeSample) float64 { _, read, _ := v.srv.hub.counts(); return float64(read) }),
+	meter.Gauge("quorate_hub_edges", "Other delivery nodes that this hub sends events to.",
+		func(v edgeSample) float64 { _, _, edges := v.srv.hub.counts(); return float64(edges) }),
+	meter.Gauge("quorate_hub_users", "Users at other edges of the region, each counted at each edge.",
+		func(v edgeSample) float64 { return float64(v.srv.hub.directory.count()) }),
+	meter.Counter("quorate_hub_gaps_total", "Feeds of which another hub's events did not all come, so that sessions caught up.",
+		func(v edgeSample) float64 { return float64(v.stats.hubGaps.Load()) }),
+	meter.Counter("quorate_hub_alone_total", "Times that no hub sent a feed's events and this node began to read it for itself.",
+		func(v edgeSample) float64 { return float64(v.stats.hubAlone.Load()) }),
+	meter.Counter("quorate_hub_edge_drops_total", "Times that too much waited for an edge and was dropped.",
+		func(v edgeSample) float64 { return float64(v.stats.edgeDrops.Load()) }),
+	meter.Counter("quorate_hub_batches_total", "Batches sent to other edges.",
+		func(v edgeSample) float64 { return float64(v.stats.relayBatches.Load()) }),
+	meter.Counter("quorate_hub_batch_entries_total", "Things told in them, each for all of an edge's users that it concerns.",
+		func(v edgeSample) float64 { return float64(v.stats.relayEntries.Load()) }),
+	meter.Gauges("quorate_hub_batch_size", "Events in one batch at most, by target; local is this node itself.", []string{"target"}, batchSizes),
+	meter.Gauge("quorate_hub_queue_bytes", "Bytes that wait for other edges.", func(v edgeSample) float64 {
+		bytes := 0
+		for _, e := range v.srv.hub.attached() {
+			bytes += e.waiting()
+		}
+		return float64(bytes)
+	}),
+	meter.Counters("quorate_hub_batch_decisions_total", "Decisions on the size of batches.", []string{"decision"}, batchDecisions),
+	meter.Distribution("quorate_hub_push_seconds", "Time from a batch's dispatch to the target's word that it is with its clients.",
+		func(v edgeSample) *meter.Histogram { return v.stats.batches.latency }),
+	meter.Counters("quorate_delivery_fanout_messages_total", "Messages offered to sessions, by the variant of the fan-out.", []string{"variant"},
+		func(v edgeSample, put func(float64, ...string)) {
+			for i, name := range variantNames {
+				put(float64(v.srv.rollout.use[i].messages.Load()), name)
+			}
+		}),
+	meter.Distribution("quorate_delivery_fanout_inline_seconds", "Time to write a batch to its connections.",
+		func(v edgeSample) *meter.Histogram { return v.srv.rollout.use[inline].flush }),
+	meter.Distribution("quorate_delivery_fanout_spread_seconds", "Time to hand a batch to those who write it to its connections.",
+		func(v edgeSample) *meter.Histogram { return v.srv.rollout.use[spread].flush }),
+	meter.Counter("quorate_delivery_presence_told_total", "Changes of users' presence that others were told of.",
+		func(v edgeSample) float64 { return float64(v.stats.presenceTold.Load()) }),
+	meter.Counter("quorate_delivery_presence_dropped_total", "Those that nobody was told of, because too many waited.",
+		func(v edgeSample) float64 { return float64(v.stats.presenceDropped.Load()) }),
+	meter.Counter("quorate_delivery_seen_lost_total", "Times at which users were last seen that could not be written.",
+		func(v edgeSample) float64 { return float64(v.stats.seenLost.Load()) }),
 	meter.Distribution("quorate_delivery_send_seconds", "Time from a client's send to the sequencer's answer.",
 		func(v edgeSample) *meter.Histogram { return v.stats.sends }),
 	meter.Counters("quorate_delivery_sends_total", "Sends answered: stored, stored before (replayed), or the code of the refusal.",
@@ -111,4 +156,17 @@ func sendOutcomes(v edgeSample, put func(float64, ...string)) {
 	for i, c := range codeNames {
 		put(float64(v.stats.unsent[i].Load()), string(c))
 	}
+}
+
+func batchSizes(v edgeSample, put func(float64, ...string)) {
+	put(float64(v.srv.hub.sizes.get()), "local")
+	for _, e := range v.srv.hub.attached() {
+		put(float64(e.size.get()), e.node)
+	}
+}
+
+func batchDecisions(v edgeSample, put func(float64, ...string)) {
+	put(float64(v.stats.batches.grown.Load()), "larger")
+	put(float64(v.stats.batches.shrunk.Load()), "smaller")
+	put(float64(v.stats.batches.kept.Load()), "same")
 }

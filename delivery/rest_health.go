@@ -18,13 +18,13 @@ func (s *Server) readiness(_ context.Context, c *call) error {
 	if s.draining() {
 		reasons = append(reasons, "draining")
 	}
-	if !s.feeds.ready() {
+	if !s.hub.ready() {
 		reasons = append(reasons, "the cluster has not been found yet")
 	}
 	if s.keys.remote != nil && !s.keys.remote.known() {
 		reasons = append(reasons, "the keys for tokens could not be read yet")
 	}
-	if late := s.feeds.late.Load(); late > 0 {
+	if late := s.hub.late.Load(); late > 0 {
 		reasons = append(reasons, fmt.Sprintf("the feeds of %d groups cannot be read", late))
 	}
 	status, body := http.StatusOK, []byte(`{"status":"ready","reasons":[`)

@@ -26,7 +26,7 @@ type call struct {
 	arg  string // the id in the path, "" on routes without one
 }
 
-// route is one path and what it answers to each method. A segment "{chat}" or "{message}" matches any id.
+// route is one path and what it answers to each method. A segment "{chat}", "{user}" or "{message}" matches any id.
 type route struct {
 	path    []string
 	methods map[string]func(*Server, context.Context, *call) error
@@ -42,6 +42,7 @@ var routes = []route{
 	{path: []string{"chats", "{chat}", "stream"}, methods: methods{"GET": (*Server).openChatStream}, socket: true},
 	{path: []string{"messages", "{message}", "read"}, methods: methods{"POST": (*Server).readMessage}},
 	{path: []string{"messages", "{message}", "receipts"}, methods: methods{"GET": (*Server).listReceipts}},
+	{path: []string{"users", "{user}", "presence"}, methods: methods{"GET": (*Server).getPresence}},
 	{path: []string{"stream"}, methods: methods{"GET": (*Server).openStream}, socket: true},
 	{path: []string{"healthz"}, methods: methods{"GET": (*Server).health, "HEAD": (*Server).health}, open: true},
 	{path: []string{"readyz"}, methods: methods{"GET": (*Server).readiness, "HEAD": (*Server).readiness}, open: true},
@@ -81,6 +82,8 @@ func checkArg(path []string, arg string) error {
 		return refuse(codeBadRequest, "malformed path")
 	case slices.Contains(path, "{chat}"):
 		return wire.CheckID("chatId", arg)
+	case slices.Contains(path, "{user}"):
+		return wire.CheckID("userId", arg)
 	case slices.Contains(path, "{message}"):
 		_, _, err := parseMessageID(arg)
 		return err
@@ -113,6 +116,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	if found == nil {
 		return err
+	}
+	if s.cfg.NoClients && !found.open {
+		return refuse(codeUnavailable, "this node takes no clients")
 	}
 	handler := found.methods[r.Method]
 	if handler == nil {

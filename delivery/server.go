@@ -1,10 +1,11 @@
-// Package delivery is the edge of Quorate: it holds the clients' connections, speaks REST and WebSocket to them, and RESP to
+// Package delivery is the delivery tier of Quorate, edges and hubs: it holds the clients' connections, speaks REST and WebSocket to them, and RESP to
 // the sequencers. Nothing in it has to survive; a client that loses its edge resumes on any other. DESIGN.md in this
 // directory tells how the parts work together.
 package delivery
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/quorate/quorate/delivery/relay"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -32,12 +34,19 @@ type Config struct {
 	JWTIssuer   string     // iss that tokens must have; "" is any
 	JWTAudience string     // aud that tokens must have among theirs; "" is any, or none
 	NoAuth      bool       // also accept "user:NAME" as a token; only where Addr is a loopback address
-	Region      string     // where this edge is, for logs
+	Region      string     // where this node is: its hubs share the feeds out among those of one region
 	OriginAllow []string   // "https://host[:port]" from which browsers may connect, or "*"; empty: only the host they asked
 	Limits      Limits
 
 	// TLS, where it is set, is what the port speaks: https and wss.
 	TLS *tls.Config
+
+	// HubAddr is where other delivery nodes reach this one's hub, host:port; port 0 picks a free one. "" is no hub: other nodes' hubs send
+	// this one its events. HubListen and HubDial put TLS on those connections; nil is TCP.
+	HubAddr   string
+	NoClients bool // refuse clients: this node is a hub alone
+	HubListen func(net.Listener) net.Listener
+	HubDial   func(ctx context.Context, addr string) (net.Conn, error)
 
 	// Dial connects to a sequencer; nil is TCP. With certificates it is trust.Keys.Dial.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
@@ -82,18 +91,25 @@ type Server struct {
 	now    func() time.Time
 	stats  *stats
 
-	seq      *wire.Client
-	keys     *tokenKeys
-	auth     *authenticator
-	rates    *sendRates
-	registry *registry
-	engine   *engine
-	members  *memberCache
-	feeds    *feeds
-	loads    *loader
-	receipts *receiptWriter
-	greeter  *greeter
-	memory   *memoryMeter
+	seq       *wire.Client
+	keys      *tokenKeys
+	auth      *authenticator
+	rates     *sendRates
+	registry  *registry
+	engine    *engine
+	members   *memberCache
+	hub       *hub
+	hubPort   *hubPort // nil where this node is no hub
+	sharer    *sharer
+	router    *router
+	announcer *announcer
+	presence  *presence
+	rollout   *rollout
+	id        string // of this process
+	loads     *loader
+	receipts  *receiptWriter
+	greeter   *greeter
+	memory    *memoryMeter
 
 	ln      net.Listener
 	http    *http.Server
@@ -123,7 +139,14 @@ func Open(cfg Config) (*Server, error) {
 	work, stopWork := context.WithCancel(context.Background())
 	writing, stopReceipts := context.WithCancel(context.Background())
 	s.stopWork, s.stopReceipts = stopWork, stopReceipts
-	s.feeds.open(work)
+	s.presence.open(work)
+	s.announcer.open(work)
+	s.hub.open(work)
+	if s.hubPort != nil {
+		s.hubPort.open()
+	}
+	s.wg.Go(func() { s.sharer.run(work) })
+	s.wg.Go(func() { s.rollout.run(work) })
 	s.loads.open(work)
 	s.greeter.open(work)
 	s.wg.Go(func() { s.memory.tidy(work) })
@@ -162,10 +185,19 @@ func newServer(cfg Config) *Server {
 	}
 	s.auth = newAuthenticator(s.keys, &cfg, s.now)
 	s.rates = newSendRates(s.limits)
-	s.registry = newRegistry(s.limits.UserConnections)
+	s.id = rand.Text()[:12]
+	s.announcer = newAnnouncer(s)
+	s.router = newRouter(s)
+	s.presence = newPresence(s)
+	s.rollout = newRollout(s)
+	s.registry = newRegistry(s.limits.UserConnections, func(user string) {
+		s.announcer.changed(user)
+		s.presence.changed(user)
+	})
+	s.hub = newHub(s)
+	s.hub.presence = s.presence
 	s.members = newMemberCache(s)
-	s.members.deliver = s.deliver
-	s.feeds = newFeeds(s)
+	s.members.deliver = s.hub.deliver
 	s.loads = newLoader(s)
 	s.receipts = newReceiptWriter(s)
 	s.greeter = newGreeter(s)
@@ -192,7 +224,41 @@ func (s *Server) listen() error {
 		return fmt.Errorf("delivery: listen: %w", err)
 	}
 	s.ln = ln
+	if s.cfg.HubAddr == "" {
+		s.sharer = newSharer(s, s.id, "")
+		return nil
+	}
+	hub, err := net.Listen("tcp", s.cfg.HubAddr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("delivery: listen for other nodes: %w", err), ln.Close())
+	}
+	addr := hub.Addr().String()
+	if s.cfg.HubListen != nil {
+		hub = s.cfg.HubListen(hub)
+	}
+	s.hubPort = newHubPort(s.hub, hub)
+	s.sharer = newSharer(s, s.id, addr)
 	return nil
+}
+
+// region is the name under which the hubs of one region share the feeds.
+func (s *Server) region() string {
+	if s.cfg.Region == "" {
+		return "default"
+	}
+	return s.cfg.Region
+}
+
+// relayHello is how this node presents itself to another one.
+func (s *Server) relayHello(peer bool) relay.Hello {
+	return relay.Hello{Version: relay.Version, Node: s.id, Region: s.region(), Peer: peer}
+}
+
+func (c *Config) dialHub(ctx context.Context, addr string) (net.Conn, error) {
+	if c.HubDial != nil {
+		return c.HubDial(ctx, addr)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", addr)
 }
 
 // Addr returns the host:port that the edge listens on.
@@ -202,7 +268,7 @@ func (s *Server) Addr() string { return s.ln.Addr().String() }
 // was closed.
 func (s *Server) Ready(ctx context.Context) error {
 	select {
-	case <-s.feeds.positioned:
+	case <-s.hub.positioned:
 		return nil
 	case <-s.closed:
 		return errors.New("delivery: closed")
@@ -230,7 +296,12 @@ func (s *Server) Close(ctx context.Context) error {
 		s.stopWork()
 		s.stopReceipts()
 		s.receipts.close()
-		s.feeds.close()
+		s.hub.close()
+		s.announcer.close()
+		s.presence.close()
+		if s.hubPort != nil {
+			s.hubPort.close()
+		}
 		s.loads.close()
 		s.greeter.close()
 		if s.keys.remote != nil {

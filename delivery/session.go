@@ -3,6 +3,7 @@ package delivery
 import (
 	"crypto/rand"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/delivery/frame"
@@ -31,6 +32,8 @@ type session struct {
 	user    string
 	device  string
 	expires time.Time // zero: never
+
+	away atomic.Bool // by the client's word
 
 	mu       sync.Mutex
 	c        *conn // nil until the upgrade is done

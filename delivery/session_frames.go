@@ -51,6 +51,8 @@ func (s *session) dispatch(r *request) *problem {
 		return s.history(r)
 	case "typing":
 		return s.typing(r)
+	case "presence":
+		return s.present(r)
 	}
 	return refuse(codeBadRequest, "unknown type")
 }

@@ -18,6 +18,12 @@ type stats struct {
 	feedEvents, feedFailures, feedTrims, feedSwitches atomic.Uint64
 	feedDelay                                         *meter.Histogram // seconds from an event's time to its dispatch, of the oldest in a batch
 
+	hubGaps, hubAlone                       atomic.Uint64 // feeds that had a gap, and that this node had to read by itself
+	edgeDrops                               atomic.Uint64 // times that what waited for an edge was dropped
+	relayBatches, relayEntries              atomic.Uint64 // sent to other edges
+	batches                                 batchStats
+	presenceTold, presenceDropped, seenLost atomic.Uint64
+
 	marks, marksMerged, receiptCommands, marksLost atomic.Uint64
 
 	sends    *meter.Histogram               // seconds from a send to the sequencer's answer
@@ -27,8 +33,14 @@ type stats struct {
 	closes   [len(closeCodes)]atomic.Uint64 // by the index in closeCodes
 }
 
+// batchStats counts what the sizes of batches follow, and how.
+type batchStats struct {
+	latency             *meter.Histogram // seconds
+	grown, shrunk, kept atomic.Uint64    // decisions
+}
+
 func newStats() *stats {
-	return &stats{feedDelay: meter.NewHistogram(meter.Latency), sends: meter.NewHistogram(meter.Latency)}
+	return &stats{batches: batchStats{latency: meter.NewHistogram(meter.Latency)}, feedDelay: meter.NewHistogram(meter.Latency), sends: meter.NewHistogram(meter.Latency)}
 }
 
 // codeNames are the codes that are counted one by one.

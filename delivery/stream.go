@@ -30,7 +30,7 @@ func (s *Server) admit() error {
 	if s.draining() {
 		return refuse(codeUnavailable, "this edge is draining")
 	}
-	if !s.feeds.ready() {
+	if !s.hub.ready() {
 		return refuse(codeUnavailable, "this edge has not found its cluster yet")
 	}
 	return nil

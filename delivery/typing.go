@@ -3,48 +3,42 @@ package delivery
 import (
 	"time"
 
-	"github.com/quorate/quorate/sequencer/wire"
+	"github.com/quorate/quorate/delivery/relay"
 )
 
 // maxTyping is how many chats a session may type in within one TypingInterval.
 const maxTyping = 16
 
-// typing tells the chat's other members who are online at this edge that the user types. It is never stored; more often than
-// once in TypingInterval it is dropped without a word.
+// typing tells the chat's other members who are online that the user types. It is never stored; more often than once in TypingInterval it
+// is dropped without a word.
 func (s *session) typing(r *request) *problem {
 	chatID := r.id("chatId")
 	if r.err != nil {
 		return problemOf(r.err)
 	}
-	if !s.mayType(chatID, s.srv.now()) {
-		return nil
+	member, loading := s.isIn(chatID)
+	if loading {
+		return nil // it is not known yet, and of passing worth
 	}
-	return s.waiting(func() {
-		s.srv.members.chat(chatID, func(chat *wire.Chat, err error) {
-			defer s.done()
-			if err == nil {
-				if _, member := chat.Member(s.user); !member {
-					err = wire.ErrNotMember
-				}
-			}
-			if err != nil {
-				s.refused(r.ref, "typing", readFault(err))
-				return
-			}
-			s.tellTyping(chat)
-		})
-	})
+	if !member {
+		return notFound()
+	}
+	if s.mayType(chatID, s.srv.now()) {
+		s.srv.router.send(relay.Hint{Kind: relay.HintTyping, UserID: s.user, Chats: []string{chatID}})
+	}
+	return nil
 }
 
-func (s *session) tellTyping(chat *wire.Chat) {
-	f := closeFrame(appendText(appendText(openFrame("typing", nil), "chatId", chat.ChatID), "userId", s.user))
-	for i := range chat.Members {
-		if user := chat.Members[i].UserID; user != s.user {
-			for _, other := range s.srv.registry.sessions(user) {
-				other.hint(f)
-			}
-		}
-	}
+// isIn tells whether the session's user is a member of the chat, as far as the session knows.
+func (s *session) isIn(chatID string) (member, loading bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, member = s.follows(chatID)
+	return member, s.state == stateLoading
+}
+
+func typingFrame(chatID, user string) []byte {
+	return closeFrame(appendText(appendText(openFrame("typing", nil), "chatId", chatID), "userId", user))
 }
 
 // mayType counts a typing frame.

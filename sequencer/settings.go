@@ -16,6 +16,7 @@ const (
 	settingMoves  = "moves"      // replicas that are on the move at one time
 	settingSpread = "spread"     // how often leaders are spread; "off" for never
 	settingLost   = "lost-after" // silence after which a node is given up; "off" for never
+	settingFanout = "fanout"     // of the delivery tier: the variant that so many percent of the slots use, or "off"
 )
 
 // settings are what the map's texts say.
@@ -46,6 +47,14 @@ var settingChecks = map[string]func(s *settings, value string) error{
 	settingSpread: func(s *settings, value string) (err error) {
 		s.spread, err = settingTime(settingSpread, value, time.Second)
 		return err
+	},
+	settingFanout: func(_ *settings, value string) error {
+		name, number, _ := strings.Cut(value, ":")
+		percent, err := strconv.Atoi(number)
+		if value != "off" && (err != nil || percent < 0 || percent > 100 || wire.CheckID(settingFanout, name) != nil) {
+			return fmt.Errorf("%w: %s must be a variant and a percentage of slots such as spread:25, or off", wire.ErrBadRequest, settingFanout)
+		}
+		return nil
 	},
 	settingLost: func(s *settings, value string) (err error) {
 		s.lost, err = settingTime(settingLost, value, 5*time.Second)

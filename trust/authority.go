@@ -119,8 +119,10 @@ func (a *Authority) Issue(role Role, id string, hosts []string, validFor time.Du
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	base := string(role) + "-" + id
-	if role == Node { // only nodes are connected to
+	if role == Node || role == Edge { // these are connected to
 		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+	}
+	if role == Node {
 		base = id
 	}
 	for _, host := range hosts {

@@ -82,6 +82,31 @@ func OnlyNodes(n Name) error {
 	return nil
 }
 
+// OnlyEdges takes delivery nodes alone.
+func OnlyEdges(n Name) error {
+	if n.Role != Edge {
+		return fmt.Errorf("%w: %s is no delivery node", ErrStranger, n)
+	}
+	return nil
+}
+
+// relayProtocol is the ALPN name of the port at which delivery nodes reach one another.
+const relayProtocol = "quorate-relay"
+
+// ListenRelay puts TLS on the port at which delivery nodes reach one another.
+func (k *Keys) ListenRelay(ln net.Listener) net.Listener {
+	return tls.NewListener(ln, k.Server(relayProtocol, OnlyEdges))
+}
+
+// DialRelay connects to that port of another delivery node, within ctx.
+func (k *Keys) DialRelay(ctx context.Context, addr string) (net.Conn, error) {
+	conn, err := DialTLS(ctx, addr, k.Client(relayProtocol, OnlyEdges))
+	if err != nil {
+		return nil, err // not a nil *Conn in an interface
+	}
+	return conn, nil
+}
+
 // Dial connects to the RESP port of a sequencer node, within ctx. It has the form that wire.ClientConfig wants.
 func (k *Keys) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	conn, err := DialTLS(ctx, addr, k.Client("", OnlyNodes))

@@ -222,7 +222,7 @@ func TestKeys_WhoMayConnect(t *testing.T) {
 		}
 	}
 	n2 := open(t, issue(t, dev, trust.Node, "n2"))
-	e1 := open(t, issue(t, dev, trust.Edge, "e1"))
+	e1, e2 := open(t, issue(t, dev, trust.Edge, "e1")), open(t, issue(t, dev, trust.Edge, "e2"))
 	stranger := open(t, issue(t, foreign, trust.Node, "n2"))
 	old := n2.Client("", nil)
 	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
@@ -239,7 +239,10 @@ func TestKeys_WhoMayConnect(t *testing.T) {
 		"another node answers":   {n1.Server("", nil), n2.Client("", only("n3")), false},
 		"a node that may not":    {n1.Server("", only("n3")), n2.Client("", nil), false},
 		"an edge":                {n1.Server("", nil), e1.Client("", trust.OnlyNodes), true},
-		"an edge as a server":    {e1.Server("", nil), n1.Client("", nil), false},
+		"an edge as a node":      {e1.Server("", nil), n1.Client("", trust.OnlyNodes), false},
+		"an edge for edges":      {e1.Server("relay", trust.OnlyEdges), e2.Client("relay", trust.OnlyEdges), true},
+		"a node as an edge":      {n1.Server("relay", nil), e1.Client("relay", trust.OnlyEdges), false},
+		"a node at an edge":      {e1.Server("relay", trust.OnlyEdges), n1.Client("relay", nil), false},
 		"another authority":      {n1.Server("", nil), bold, false},
 		"to another authority":   {stranger.Server("", nil), n1.Client("", nil), false},
 		"no certificate":         {n1.Server("", nil), nobody, false},

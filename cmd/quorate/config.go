@@ -75,8 +75,9 @@ type DeliveryConfig struct {
 	Sequencers    []string `koanf:"sequencers" doc:"RESP addresses of sequencer nodes; one that answers is enough"`
 	Addr          string   `koanf:"addr" doc:"address for REST and WebSocket"`
 	OpsAddr       string   `koanf:"ops-addr" doc:"address for health, metrics and profiles; empty for none"`
-	Region        string   `koanf:"region" doc:"name of the region this node is in"`
-	Roles         []string `koanf:"roles" doc:"what this node does: edge,hub (both, always, in this version)"`
+	HubAddr       string   `koanf:"hub-addr" doc:"address at which other delivery nodes reach this one's hub; port 0 picks a free one"`
+	Region        string   `koanf:"region" doc:"name of the region this node is in; its hubs share the feeds between them"`
+	Roles         []string `koanf:"roles" doc:"what this node does: edge (holds clients), hub (reads feeds for the edges of its region), or both"`
 	NoAuth        bool     `koanf:"no-auth" doc:"accept 'Authorization: Bearer user:NAME' in place of a token; on loopback only"`
 	HTTPSCert     string   `koanf:"https-cert" doc:"file with the certificate (PEM) for https and wss on --addr; it is read again when it changes"`
 	HTTPSKey      string   `koanf:"https-key" doc:"file with the key (PEM) of that certificate"`
@@ -185,7 +186,7 @@ func defaultConfig() Config {
 			Replicas: 3, LogStore: sequencer.LogWAL,
 		},
 		Delivery: DeliveryConfig{
-			Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9091", Region: "local", Roles: []string{"edge", "hub"},
+			Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9091", HubAddr: "127.0.0.1:0", Region: "local", Roles: []string{"edge", "hub"},
 			Username: trust.DefaultUser,
 		},
 		Token: TokenConfig{TTL: time.Hour, SecretFile: devData + "/" + secretFile},

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/delivery"
+	"github.com/quorate/quorate/sequencer/wire"
 	"github.com/quorate/quorate/trust"
 )
 
@@ -58,8 +59,18 @@ func (c *DeliveryConfig) check() error {
 		return usagef("--jwt-secret-file, --jwt-keys-file or --jwt-keys-url is missing: without a key no token can be checked " +
 			"(or try --no-auth, on loopback)")
 	}
+	if err := wire.CheckID("--region", c.Region); c.Region != "" && err != nil {
+		return usagef("%w", err)
+	}
+	if c.isHub() {
+		if err := checkNodeAddr("--hub-addr", c.HubAddr, c.TLSCert != ""); err != nil {
+			return err
+		}
+	}
 	return checkRoles(c.Roles)
 }
+
+func (c *DeliveryConfig) isHub() bool { return slices.Contains(c.Roles, "hub") }
 
 func (a *app) runDelivery(cmd *cobra.Command) error {
 	c := &a.config.Delivery
@@ -131,6 +142,10 @@ func edgeReadiness(addr string, secure bool) probe {
 func (c *DeliveryConfig) edgeConfig(logger *slog.Logger) (delivery.Config, error) {
 	config := delivery.Config{
 		Addr: c.Addr, Sequencers: c.Sequencers, Region: c.Region, NoAuth: c.NoAuth, Logger: logger,
+		NoClients: !slices.Contains(c.Roles, "edge"),
+	}
+	if c.isHub() {
+		config.HubAddr = c.HubAddr
 	}
 	if c.JWTSecretFile != "" {
 		secret, err := readSecret(c.JWTSecretFile)
@@ -165,24 +180,23 @@ func (c *DeliveryConfig) edgeConfig(logger *slog.Logger) (delivery.Config, error
 	}
 	keys, err := openKeys(trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey}, logger)
 	if keys != nil {
-		config.Dial = keys.Dial
+		config.Dial, config.HubDial, config.HubListen = keys.Dial, keys.DialRelay, keys.ListenRelay
 	}
 	return config, err
 }
 
-// checkRoles wants edge and hub: the two are one part until hubs share the groups of a region between them.
 func checkRoles(roles []string) error {
+	if len(roles) == 0 {
+		return usagef("--roles: a node is edge, hub or both")
+	}
 	for _, role := range roles {
 		switch role {
 		case "edge", "hub":
 		case "notifier":
 			return usagef("--roles: this version sends no push notifications, so there is no notifier")
 		default:
-			return usagef("--roles: there is no role %q; this version has edge,hub", role)
+			return usagef("--roles: there is no role %q; this version has edge and hub", role)
 		}
-	}
-	if !slices.Contains(roles, "edge") || !slices.Contains(roles, "hub") {
-		return usagef("--roles: in this version a node is edge,hub or nothing, not %q alone", strings.Join(roles, ","))
 	}
 	return nil
 }

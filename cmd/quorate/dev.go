@@ -122,7 +122,7 @@ func startDev(c *DevConfig, state devState, secret []byte, logger *slog.Logger) 
 		seeds = append(seeds, node.RESPAddr())
 	}
 	edge, err := delivery.Open(delivery.Config{
-		Addr: c.Addr, Sequencers: seeds, Region: "local", NoAuth: c.NoAuth, JWTSecret: secret, Logger: logger.With("node", "edge"),
+		Addr: c.Addr, Sequencers: seeds, Region: "local", HubAddr: "127.0.0.1:0", NoAuth: c.NoAuth, JWTSecret: secret, Logger: logger.With("node", "edge"),
 	})
 	if err != nil {
 		return d, err

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"encoding/binary"
-
 )
 
 // Every function here appends to dst a whole frame, or a part of one, and returns the longer slice.
@@ -147,4 +146,3 @@ func AppendAnswer(dst []byte, a Answer) []byte {
 	start := len(dst)
 	return shut(putPresence(putNumber(open(dst, KindAnswer), a.Number), a.Presence), start)
 }
-

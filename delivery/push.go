@@ -1,0 +1,120 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/quorate/quorate/delivery/relay"
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// push is one thing on its way to users: to sessions of this node, and to the other edges of the region. What either needs of it is
+// encoded when the first asks, and once. It belongs to one goroutine.
+type push struct {
+	relay.Item
+	message message // of ItemMessage
+	encoded []byte  // for other edges
+}
+
+func newPush(i relay.Item) *push {
+	return &push{Item: i, message: message{Message: i.Message}}
+}
+
+// forEdges gives the item as the relay protocol has it.
+func (p *push) forEdges() []byte {
+	if p.encoded == nil {
+		p.encoded = relay.AppendItem(nil, &p.Item)
+	}
+	return p.encoded
+}
+
+// frame gives what clients get of everything but messages.
+func (p *push) frame() []byte {
+	if p.Item.Frame == nil {
+		switch p.Kind {
+		case relay.ItemReceipt:
+			p.Item.Frame = receiptFrame(nil, p.ChatID, &p.Marks, p.At)
+		case relay.ItemTyping:
+			p.Item.Frame = typingFrame(p.ChatID, p.UserID)
+		case relay.ItemPresence:
+			p.Item.Frame = presenceFrame(p.UserID, p.Presence)
+		}
+	}
+	return p.Item.Frame
+}
+
+func messagePush(m *wire.Message) *push {
+	return newPush(relay.Item{Kind: relay.ItemMessage, ChatID: m.ChatID, Message: m})
+}
+
+// local hands pushes to the sessions of this node. The connections it touched are flushed together, once per batch. It belongs to
+// one goroutine.
+type local struct {
+	srv     *Server
+	touched [variants][]*session // by how they are to be flushed
+	dirty   []*conn
+	given   [variants]uint64 // messages since the last flush
+}
+
+// give hands a push to the sessions of one user.
+func (l *local) give(p *push, user string) {
+	sessions := l.srv.registry.sessions(user)
+	if len(sessions) == 0 {
+		return
+	}
+	v := inline
+	if p.Kind == relay.ItemMessage {
+		v = l.srv.rollout.of(p.ChatID)
+		l.given[v] += uint64(len(sessions))
+	}
+	for _, s := range sessions {
+		if p.to(s) {
+			l.touched[v] = append(l.touched[v], s)
+		}
+	}
+}
+
+// to hands the push to one session, and tells whether that has to be flushed.
+func (p *push) to(s *session) (flush bool) {
+	switch p.Kind {
+	case relay.ItemMessage:
+		return s.push(&p.message)
+	case relay.ItemCreated:
+		s.begins(p.ChatID)
+	case relay.ItemLeft:
+		s.left(p.ChatID)
+	case relay.ItemLook:
+		s.missed(p.ChatID, p.Seq)
+		return false
+	case relay.ItemTyping, relay.ItemPresence:
+		s.hint(p.frame())
+		return false
+	case relay.ItemReceipt, relay.ItemChat:
+	}
+	return s.notify(p.ChatID, p.frame())
+}
+
+// flush sends what was queued.
+func (l *local) flush() {
+	for v := range l.touched {
+		touched := l.touched[v]
+		if len(touched) == 0 {
+			continue
+		}
+		began := time.Now()
+		for _, s := range touched {
+			l.dirty = append(l.dirty, s.flushed())
+		}
+		if variant(v) == spread {
+			l.srv.engine.flushSpread(l.dirty)
+		} else {
+			l.srv.engine.flush(l.dirty)
+		}
+		use := &l.srv.rollout.use[v]
+		use.flush.Took(began)
+		use.messages.Add(l.given[v])
+		l.given[v] = 0
+		clear(touched)
+		clear(l.dirty)
+		l.touched[v], l.dirty = touched[:0], l.dirty[:0]
+	}
+}

@@ -1,0 +1,234 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// sharer finds the hubs, and shares the feeds out between those of this node's region by leases: one that each hub has for itself, by which
+// the others know of it, and one for each group. Whoever has a lease keeps it while it has no more than its share. A hub that is
+// lost loses its leases when they end, and the others take them.
+type sharer struct {
+	srv    *Server
+	isHub  bool
+	self   string // the id of this process
+	addr   string // where its hub is reached
+	region string
+	log    bool // a failure was logged
+	seen   map[string]sighting
+	epochs map[string]uint64 // of the leases, by name
+}
+
+// sighting is a lease as it was seen to change last. Whether a lease goes on is told by that, and by this machine's clock alone: those of
+// the nodes may be far apart.
+type sighting struct {
+	until wire.Millis
+	at    time.Time
+}
+
+// hubLeases begin the names of all leases of hubs: then the region, and "node" with an id or "feed" with a group.
+const hubLeases = "hub/"
+
+func newSharer(srv *Server, self, addr string) *sharer {
+	return &sharer{srv: srv, isHub: addr != "", self: self, addr: addr, region: srv.region()}
+}
+
+// knownHub is a hub that has a lease for itself.
+type knownHub struct{ node, addr, region string }
+
+// view is what the leases say.
+type view struct {
+	hubs    []knownHub                         // this one included
+	holders map[wire.GroupID]string            // the hub of this region that reads each feed
+	feeds   map[string]map[wire.GroupID]string // and those of all regions
+	epochs  map[string]uint64                  // of all leases, by name
+}
+
+// run goes on until ctx ends, and gives the leases back then, so that others need not wait for their end.
+func (s *sharer) run(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-s.srv.hub.positioned:
+	}
+	tick := time.NewTicker(s.srv.limits.LeaseTime / 4)
+	defer tick.Stop()
+	for {
+		s.round(ctx)
+		select {
+		case <-ctx.Done():
+			s.giveBack()
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// round looks at the leases once, and takes and keeps those that are this hub's.
+func (s *sharer) round(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.srv.limits.LeaseTime)
+	defer cancel()
+	v, err := s.look(ctx)
+	if err == nil && s.isHub {
+		err = s.take(ctx, v)
+	}
+	switch {
+	case err == nil:
+		s.log = false
+	case !s.log && ctx.Err() == nil:
+		s.log = true
+		s.srv.log.Warn("the leases of the hubs are out of reach", "err", err)
+	}
+	if v != nil {
+		s.srv.router.learn(v.feeds)
+		s.srv.announcer.follow(s.linked(v))
+	}
+	s.srv.hub.watch(time.Now())
+}
+
+// look reads the leases of all hubs.
+func (s *sharer) look(ctx context.Context) (*view, error) {
+	held, err := s.srv.seq.ListLeases(ctx, hubLeases)
+	if err != nil {
+		return nil, err
+	}
+	v := &view{feeds: map[string]map[wire.GroupID]string{s.region: {}}, epochs: map[string]uint64{}}
+	v.holders = v.feeds[s.region]
+	for _, l := range s.alive(held, time.Now()) {
+		parts := strings.Split(l.Name, "/")
+		if len(parts) != 4 {
+			continue
+		}
+		v.epochs[l.Name] = l.Epoch
+		switch node, addr, _ := strings.Cut(l.Holder, "@"); parts[2] {
+		case "node":
+			v.hubs = append(v.hubs, knownHub{node, addr, parts[1]})
+		case "feed":
+			if g, err := strconv.ParseUint(parts[3], 10, 16); err == nil {
+				if v.feeds[parts[1]] == nil {
+					v.feeds[parts[1]] = map[wire.GroupID]string{}
+				}
+				v.feeds[parts[1]][wire.GroupID(g)] = node
+			}
+		}
+	}
+	return v, nil
+}
+
+// alive gives the leases that have been prolonged lately, or that are seen for the first time.
+func (s *sharer) alive(held []wire.HeldLease, now time.Time) (alive []wire.Lease) {
+	seen := make(map[string]sighting, len(held))
+	for _, l := range held {
+		at, known := s.seen[l.Name]
+		if !known || at.until != l.Until {
+			at = sighting{l.Until, now}
+		}
+		seen[l.Name] = at
+		if now.Sub(at.at) <= s.srv.limits.LeaseTime {
+			alive = append(alive, l.Lease)
+		}
+	}
+	s.seen = seen
+	return alive
+}
+
+// linked are the hubs that this node connects to: all of its region, and where it is a hub those of others too.
+func (s *sharer) linked(v *view) []knownHub {
+	return slices.DeleteFunc(slices.Clone(v.hubs), func(h knownHub) bool {
+		return h.node == s.self || h.addr == "" || h.region != s.region && !s.isHub
+	})
+}
+
+func (s *sharer) holder() string    { return s.self + "@" + s.addr }
+func (s *sharer) nodeLease() string { return hubLeases + s.region + "/node/" + s.self }
+func (s *sharer) feed(g wire.GroupID) string {
+	return hubLeases + s.region + "/feed/" + strconv.Itoa(int(g))
+}
+
+// take prolongs and takes the leases that are to be this hub's.
+func (s *sharer) take(ctx context.Context, v *view) error {
+	var others []string
+	for _, h := range v.hubs {
+		if h.region == s.region && h.node != s.self {
+			others = append(others, h.node)
+		}
+	}
+	keep, drop := fairShare(s.self, others, v.holders, s.srv.hub.size())
+	names := []string{s.nodeLease()}
+	for _, g := range keep {
+		names = append(names, s.feed(g))
+	}
+	results, err := s.srv.seq.RenewLeases(ctx, s.holder(), s.srv.limits.LeaseTime, names)
+	if err != nil {
+		return err // what this hub has it goes on with: nobody else can take it either
+	}
+	s.epochs = v.epochs
+	for _, r := range results {
+		if r.Err == nil {
+			s.epochs[r.Name] = r.Epoch
+		}
+	}
+	for i, g := range keep {
+		if err := results[i+1].Err; err == nil {
+			s.srv.hub.share(g, true)
+		} else if errors.Is(err, wire.ErrConflict) {
+			s.srv.hub.share(g, false)
+		}
+	}
+	for _, g := range drop {
+		s.drop(ctx, s.feed(g))
+	}
+	for g := range s.srv.hub.size() {
+		if h := v.holders[wire.GroupID(g)]; h != "" && h != s.self {
+			s.srv.hub.share(wire.GroupID(g), false)
+		}
+	}
+	return nil
+}
+
+// fairShare says which groups a hub is to have: those it has and those that nobody has, up to its share, and which it is to give back.
+func fairShare(self string, others []string, holders map[wire.GroupID]string, groups int) (keep, drop []wire.GroupID) {
+	share := (groups + len(others)) / (len(others) + 1) // rounded up
+	for g := range groups {
+		if holders[wire.GroupID(g)] == self {
+			keep = append(keep, wire.GroupID(g))
+		}
+	}
+	if len(keep) > share {
+		return keep[:share], keep[share:]
+	}
+	for g := range groups {
+		if len(keep) < share && holders[wire.GroupID(g)] == "" {
+			keep = append(keep, wire.GroupID(g))
+		}
+	}
+	return keep, nil
+}
+
+// giveBack drops all leases.
+func (s *sharer) giveBack() {
+	if !s.isHub {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.srv.limits.LeaseTime)
+	defer cancel()
+	for g := range s.srv.hub.size() {
+		if s.srv.hub.shares(wire.GroupID(g)) {
+			s.drop(ctx, s.feed(wire.GroupID(g)))
+		}
+	}
+	s.drop(ctx, s.nodeLease())
+}
+
+// drop gives one lease back, so that others need not wait for its end. One that stays ends by itself.
+func (s *sharer) drop(ctx context.Context, name string) {
+	if epoch := s.epochs[name]; epoch != 0 {
+		_ = s.srv.seq.DropLease(ctx, name, s.holder(), epoch)
+	}
+}
