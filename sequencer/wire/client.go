@@ -61,7 +61,7 @@ type Client struct {
 	pending budget
 	routing routing
 	cold    *breaker               // of requests sent while no topology is known
-	meta    atomic.Pointer[string] // address of the leader of the meta group, nil while it is not known
+	meta    atomic.Pointer[string] // address of the node for commands of the meta group: its leader, as soon as one has told
 
 	mu     sync.Mutex // guards all below
 	nodes  map[string]*node

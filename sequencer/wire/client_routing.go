@@ -104,7 +104,7 @@ func (r *route) node() *node {
 }
 
 // metaNode gives hint, or else the node that was last said to lead the meta group; while none is, or that does not answer,
-// some node.
+// some node, which is then asked until it says who leads.
 func (c *Client) metaNode(hint string) (*node, error) {
 	if hint != "" {
 		if n, err := c.node(hint); err == nil && !n.down() {
@@ -116,7 +116,11 @@ func (c *Client) metaNode(hint string) (*node, error) {
 			return n, nil
 		}
 	}
-	return c.anyNode()
+	n, err := c.anyNode()
+	if err == nil {
+		c.meta.Store(&n.addr)
+	}
+	return n, err
 }
 
 // anyNode gives some node, which will say who leads.
