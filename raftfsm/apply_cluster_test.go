@@ -2,6 +2,7 @@ package raftfsm
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/quorate/quorate/sequencer/wire"
@@ -61,5 +62,36 @@ func TestFSM_LeaseHasOneHolderAtATime(t *testing.T) {
 	}
 	if r := m.do(300, TakeLease{Name: "", Holder: "a"})[0]; !errors.Is(r.Err, wire.ErrBadRequest) {
 		t.Errorf("no name: %v", r.Err)
+	}
+}
+
+func TestStore_LeasesThatAreHeld(t *testing.T) {
+	m := tempMachine(t)
+	defer m.discard()
+	for _, name := range []string{"a", "hub/1", "hub/2", "hub/3", "hub/3/x", "hubs"} {
+		m.do(100, TakeLease{Name: name, Holder: "me", For: 50})
+	}
+	m.do(100, DropLease{Name: "hub/2", Holder: "me", Epoch: 1})
+	for _, tt := range []struct {
+		prefix string
+		limit  int
+		want   string
+		more   bool
+	}{
+		{"hub/", 10, "hub/1 hub/3 hub/3/x", false},
+		{"hub/", 3, "hub/1 hub/3 hub/3/x", false},
+		{"hub/", 2, "hub/1 hub/3", true},
+		{"", 10, "a hub/1 hub/3 hub/3/x hubs", false},
+		{"hub/2", 10, "", false},
+		{"z", 10, "", false},
+	} {
+		leases, more, err := m.store.Leases(tt.prefix, tt.limit)
+		var names []string
+		for _, l := range leases {
+			names = append(names, l.Name)
+		}
+		if got := strings.Join(names, " "); got != tt.want || more != tt.more || err != nil {
+			t.Errorf("%q, at most %d: %q, more %v, %v", tt.prefix, tt.limit, got, more, err)
+		}
 	}
 }

@@ -148,6 +148,21 @@ func (k *call) read(how reading, build func(s *raftfsm.Store, r *reply) error) e
 	return nil
 }
 
+// readHere answers with what build makes of this node's replica as it is, but behind the writes that the connection sent
+// before to that group.
+func (k *call) readHere(h *host, build func(s *raftfsm.Store, r *reply) error) error {
+	c := k.conn
+	c.srv.counts.reads.Add(1)
+	before := c.writesBefore(h)
+	k.spawn(func(r *reply) error {
+		if err := await(c.ctx, before); err != nil {
+			return err
+		}
+		return build(h.store(), r)
+	})
+	return nil
+}
+
 // await waits for an event, nil for none, or for the connection's end.
 func await(ctx context.Context, event <-chan struct{}) error {
 	if event == nil {

@@ -115,13 +115,13 @@ var table = []*command{
 	},
 	{
 		name: "CLUSTER", arity: -2, flags: "stale loading", run: cluster, cost: tableCost,
-		right: rightAll, reads: subcommands("SLOTS", "SHARDS", "NODES", "KEYSLOT", "COUNTKEYSINSLOT", "INFO", "MYID", "STATUS", "HELP"),
+		right: rightAll, reads: subcommands("SLOTS", "SHARDS", "NODES", "KEYSLOT", "COUNTKEYSINSLOT", "INFO", "MYID", "STATUS", "SETTINGS", "HELP"),
 		group: "cluster", summary: "Tells who holds what, and changes it.", complexity: "O(G) with G groups",
 	},
 	{
-		name: "LEASE", arity: -3, flags: "write fast", run: leaseCommand,
-		right: rightWrite, reads: subcommands("GET", "HELP"),
-		group: "cluster", summary: "Takes, drops or shows a right that ends by time.", complexity: "O(1)",
+		name: "LEASE", arity: -2, flags: "write fast", run: leaseCommand, cost: leaseCost,
+		right: rightWrite, reads: subcommands("GET", "LIST", "HELP"),
+		group: "cluster", summary: "Takes, drops or shows rights that end by time.", complexity: "O(N) with N leases",
 	},
 	{
 		name: "RAFT", arity: -2, flags: "admin stale", run: raftCommand, cost: tableCost,

@@ -12,7 +12,7 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// cluster is CLUSTER SLOTS|SHARDS|NODES|INFO|MYID|KEYSLOT key|COUNTKEYSINSLOT slot.
+// cluster is CLUSTER SLOTS|SHARDS|NODES|INFO|MYID|KEYSLOT key|COUNTKEYSINSLOT slot|STATUS|SETTINGS, and what operate knows.
 func cluster(c *conn, k *call, a args) error {
 	n := c.node
 	switch {
@@ -35,10 +35,12 @@ func cluster(c *conn, k *call, a args) error {
 		return k.answer(func(r *reply) { r.int(0) })
 	case a.is(1, "STATUS") && len(a) == 2:
 		return clusterStatus(c, k)
+	case a.is(1, "SETTINGS") && len(a) == 2:
+		return clusterSettings(c, k)
 	case a.is(1, "HELP") && len(a) == 2:
 		return helped(k, "CLUSTER SLOTS", "CLUSTER SHARDS", "CLUSTER NODES", "CLUSTER INFO", "CLUSTER MYID",
-			"CLUSTER KEYSLOT key", "CLUSTER COUNTKEYSINSLOT slot", "CLUSTER STATUS", "CLUSTER REBALANCE", "CLUSTER DRAIN node",
-			"CLUSTER ACTIVATE node", "CLUSTER REPLACE node [by]", "CLUSTER FORGET node", "CLUSTER TOKEN [seconds]",
+			"CLUSTER KEYSLOT key", "CLUSTER COUNTKEYSINSLOT slot", "CLUSTER STATUS", "CLUSTER SETTINGS", "CLUSTER REBALANCE",
+			"CLUSTER DRAIN node", "CLUSTER ACTIVATE node", "CLUSTER REPLACE node [by]", "CLUSTER FORGET node", "CLUSTER TOKEN [seconds]",
 			"CLUSTER SET key value", "CLUSTER JOIN node incarnation raftAddr respAddr … TOKEN token")
 	}
 	if known, err := operate(c, k, a); known {

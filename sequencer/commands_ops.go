@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/quorate/quorate/raftfsm"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -157,12 +156,32 @@ func clusterSet(c *conn, k *call, a args) error {
 	}, nil)
 }
 
+// clusterSettings is CLUSTER SETTINGS: the settings of the map as this node has it. It needs no leader.
+func clusterSettings(c *conn, k *call) error {
+	m := c.node.clusterMap()
+	if m == nil {
+		return errNoMap
+	}
+	return k.answer(func(r *reply) { r.settings(m) })
+}
+
+// settings adds the settings of a map, sorted by key.
+func (r *reply) settings(m *wire.ClusterMap) {
+	r.maps(len(m.Settings))
+	for _, key := range slices.Sorted(maps.Keys(m.Settings)) {
+		r.fieldStr(key, m.Settings[key])
+	}
+}
+
+// errNoMap is what a node answers that is not part of a cluster yet.
+var errNoMap = fmt.Errorf("%w: this node has no cluster map yet", wire.ErrClusterDown)
+
 // clusterStatus is CLUSTER STATUS: the map and what this node knows of its truth. It needs no leader.
 func clusterStatus(c *conn, k *call) error {
 	n := c.node
 	m := n.clusterMap()
 	if m == nil {
-		return fmt.Errorf("%w: this node has no cluster map yet", wire.ErrClusterDown)
+		return errNoMap
 	}
 	return k.answer(func(r *reply) {
 		r.maps(7)
@@ -171,10 +190,7 @@ func clusterStatus(c *conn, k *call) error {
 		r.fieldInt("format", int64(m.Format))
 		r.fieldInt("groups", int64(m.Groups))
 		r.field("settings")
-		r.maps(len(m.Settings))
-		for _, key := range slices.Sorted(maps.Keys(m.Settings)) {
-			r.fieldStr(key, m.Settings[key])
-		}
+		r.settings(m)
 		r.field("nodes")
 		r.array(len(m.Nodes))
 		for i := range m.Nodes {
@@ -250,74 +266,4 @@ func replicaNames(list []wire.ReplicaID) []string {
 		names[i] = id.String()
 	}
 	return names
-}
-
-// leaseCommand is LEASE TAKE name holder ms, LEASE DROP name holder epoch and LEASE GET name.
-func leaseCommand(c *conn, k *call, a args) error {
-	meta := c.node.replicas().meta
-	if meta == nil {
-		return wire.ErrClusterDown
-	}
-	name, err := leaseName(a)
-	if err != nil {
-		return err
-	}
-	if a.is(1, "GET") && len(a) == 3 {
-		return k.answer(func(r *reply) {
-			l, err := meta.store().Lease(name)
-			if err != nil {
-				r.err(err)
-				return
-			}
-			leaseMap(r, l)
-		})
-	}
-	var cmd raftfsm.Command
-	switch {
-	case a.is(1, "TAKE") && len(a) == 5:
-		ms, err := a.number(4, "ms", 1, 3600_000)
-		if err != nil {
-			return err
-		}
-		cmd = raftfsm.TakeLease{Name: name, Holder: string(a[3]), For: wire.Millis(ms)}
-	case a.is(1, "DROP") && len(a) == 5:
-		epoch, err := a.number(4, "epoch", 1, uint64(wire.MaxSeq))
-		if err != nil {
-			return err
-		}
-		cmd = raftfsm.DropLease{Name: name, Holder: string(a[3]), Epoch: epoch}
-	default:
-		return unknownSub("LEASE", a)
-	}
-	if _, err := a.id(3, "holder"); err != nil {
-		return err
-	}
-	k.encode = func(r *reply, k *call) { leaseMap(r, k.res.Lease) }
-	meta.submit(cmd, 0, k)
-	return nil
-}
-
-// leaseName checks the name of a lease: ids, with slashes between them.
-func leaseName(a args) (string, error) {
-	if len(a) < 3 {
-		return "", unknownSub("LEASE", a)
-	}
-	name := string(a[2])
-	if len(name) > wire.MaxIDBytes {
-		return "", fmt.Errorf("%w: the name of a lease has at most %d characters", wire.ErrBadRequest, wire.MaxIDBytes)
-	}
-	for _, part := range strings.Split(name, "/") {
-		if err := wire.CheckID("the name of a lease", part); err != nil {
-			return "", err
-		}
-	}
-	return name, nil
-}
-
-func leaseMap(r *reply, l wire.Lease) {
-	r.maps(4)
-	r.fieldStr("name", l.Name)
-	r.fieldStr("holder", l.Holder)
-	r.fieldInt("epoch", int64(l.Epoch))
-	r.fieldInt("until", int64(l.Until))
 }

@@ -183,22 +183,26 @@ func (c *conn) wrote(h *host, k *call) {
 		return
 	}
 	if c.lastWrite == nil {
-		c.lastWrite = make([]*call, len(c.node.replicas().groups))
+		c.lastWrite = make([]*call, len(c.node.replicas().groups)+1)
 	}
-	c.lastWrite[h.id] = k
+	c.lastWrite[c.place(h)] = k
 }
+
+// place is that of a group in lastWrite; the meta group is the last.
+func (c *conn) place(h *host) int { return min(int(h.id), len(c.lastWrite)-1) }
 
 // writesBefore gives a channel that is closed when all writes to a group that came before are answered, nil where they
 // are. The last one is the last to be answered: a group answers in the order of its log.
 func (c *conn) writesBefore(h *host) <-chan struct{} {
-	if c.lastWrite == nil || c.lastWrite[h.id] == nil {
+	if c.lastWrite == nil {
 		return nil
 	}
-	if c.lastWrite[h.id].ready.Load() {
-		c.lastWrite[h.id] = nil
+	last := &c.lastWrite[c.place(h)]
+	if *last == nil || (*last).ready.Load() {
+		*last = nil
 		return nil
 	}
-	return c.lastWrite[h.id].done()
+	return (*last).done()
 }
 
 // writeAll sends answers until there are no more. What is ready leaves together; what is not ready holds nothing back.

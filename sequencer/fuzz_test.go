@@ -19,6 +19,7 @@ func FuzzCommands(f *testing.F) {
 	for _, command := range []string{
 		"HELLO 3 SETNAME x", "HELLO 2 AUTH a b", "COMMAND DOCS PING", "COMMAND INFO", "CLUSTER SLOTS", "CLUSTER SHARDS", "INFO raft",
 		"CHAT.RECEIPT c u READ 1 v DELIVERED 2", "CHAT.HEAD FOR FOR STALE", "USER.CHATS u AFTER c COUNT 3", "QUIT", "",
+		"LEASE RENEW me 1000 a b", "LEASE LIST a", "LEASE GET a", "CLUSTER SETTINGS",
 	} {
 		f.Add([]byte(command), false)
 	}

@@ -140,7 +140,13 @@ func checkRights(t *testing.T, connect func(role trust.Role) *raw) {
 	}
 	failsWith(t, reader.do("CHAT.MEMBERS", "tea", "ADD", "eve"), "NOPERM")
 	works(t, edge.settled("CHAT.MEMBERS", "tea", "ADD", "eve"))
+	failsWith(t, reader.do("LEASE", "RENEW", "hub-1", "60000", "hub/a"), "NOPERM")
+	works(t, edge.settled("LEASE", "RENEW", "hub-1@10.0.0.1:7000", "60000", "hub/a"))
+	works(t, edge.settled("LEASE", "DROP", "hub/a", "hub-1@10.0.0.1:7000", "1"))
 	for _, c := range []*raw{edge, reader} {
+		works(t, c.settled("LEASE", "LIST", "hub/"))
+		works(t, c.settled("CLUSTER", "SETTINGS"))
+		failsWith(t, c.do("CLUSTER", "SET", "moves", "2"), "NOPERM")
 		failsWith(t, c.do("RAFT", "TRANSFER", "0"), "NOPERM")
 		failsWith(t, c.do("CLUSTER", "NONSENSE"), "NOPERM")
 		failsWith(t, c.do("USER.PUTCHAT", "eve", "tea", "group", "", "1", "1"), "NOPERM")

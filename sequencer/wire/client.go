@@ -60,7 +60,8 @@ type Client struct {
 	wheel   wheel // holds every request that is under way
 	pending budget
 	routing routing
-	cold    *breaker // of requests sent while no topology is known
+	cold    *breaker               // of requests sent while no topology is known
+	meta    atomic.Pointer[string] // address of the node for commands of the meta group: its leader, as soon as one has told
 
 	mu     sync.Mutex // guards all below
 	nodes  map[string]*node

@@ -87,6 +87,18 @@ func (n *node) down() bool {
 	return until != 0 && int64(n.client.now()) < until
 }
 
+// silent reports whether the node owes an answer for so long that it is doubted.
+func (n *node) silent() bool {
+	n.mu.Lock()
+	l := n.link
+	n.mu.Unlock()
+	if l == nil {
+		return false
+	}
+	at := time.Duration(l.progress.Load())
+	return at != 0 && n.client.now()-at > n.client.cfg.StallTimeout/doubtShare
+}
+
 // run serves the queue until it is empty without a connection.
 func (n *node) run() {
 	for {

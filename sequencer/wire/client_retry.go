@@ -31,6 +31,7 @@ type request struct {
 	key    Slot
 	direct bool   // to addr and nowhere else, once
 	addr   string // of direct: the node
+	meta   bool   // to the leader of the meta group, whatever key says
 	args   []string
 	bytes  int // of args
 	done   func(Reply, error)
@@ -162,8 +163,12 @@ func (req *request) group() *breaker {
 // follow sends a request to the node that is said to lead; after some hops in a row it waits first, since nodes that do not
 // agree would have it go round for ever.
 func (c *Client) follow(req *request, moved *MovedError) {
-	c.routing.moved(c, moved)
-	c.refresh(nil)
+	if req.meta {
+		c.meta.Store(&moved.Addr)
+	} else {
+		c.routing.moved(c, moved)
+		c.refresh(nil)
+	}
 	req.mu.Lock()
 	if req.phase == finished {
 		req.mu.Unlock()
@@ -202,7 +207,10 @@ func (c *Client) failed(req *request, err error, maybe bool) {
 		if br != nil {
 			br.failed(c.now())
 		}
-		if !req.direct {
+		switch {
+		case req.meta:
+			c.meta.Store(nil) // any node knows who leads by now
+		case !req.direct:
 			c.refresh(nil)
 		}
 	}

@@ -57,6 +57,10 @@ func (c *Client) pick(req *request, hint string) (*node, *breaker, error) {
 		n, err := c.node(req.addr)
 		return n, nil, err
 	}
+	if req.meta {
+		n, err := c.metaNode(hint)
+		return n, nil, err
+	}
 	r, br := c.route(req.key)
 	if hint != "" {
 		if n, err := c.node(hint); err == nil && !n.down() {
@@ -99,6 +103,26 @@ func (r *route) node() *node {
 	return r.leader
 }
 
+// metaNode gives hint, or else the node that was last said to lead the meta group; while none is, or that does not answer,
+// some node, which is then asked until it says who leads.
+func (c *Client) metaNode(hint string) (*node, error) {
+	if hint != "" {
+		if n, err := c.node(hint); err == nil && !n.down() {
+			return n, nil
+		}
+	}
+	if addr := c.meta.Load(); addr != nil {
+		if n, err := c.node(*addr); err == nil && !n.down() && !n.silent() {
+			return n, nil
+		}
+	}
+	n, err := c.anyNode()
+	if err == nil {
+		c.meta.Store(&n.addr)
+	}
+	return n, err
+}
+
 // anyNode gives some node, which will say who leads.
 func (c *Client) anyNode() (*node, error) {
 	addrs := c.candidates()
@@ -107,7 +131,7 @@ func (c *Client) anyNode() (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !n.down() {
+		if !n.down() && !n.silent() {
 			return n, nil
 		}
 	}

@@ -184,11 +184,3 @@ func DecodeClusterMap(b []byte) (*ClusterMap, error) {
 	}
 	return &m, nil
 }
-
-// Lease is a right of one holder that ends by time.
-type Lease struct {
-	Name   string
-	Holder string // "" where it is free
-	Epoch  uint64 // one more with each new holder: what an old one still does can be told by it
-	Until  Millis // by the clock of the leader that granted it
-}
