@@ -43,9 +43,10 @@ func TestRollout_ChangesWhileMessagesFlow(t *testing.T) {
 		setting string
 		variant variant
 	}{{"spread:100", spread}, {"off", inline}, {"spread:100", spread}} {
-		if _, err := e.seq.DoFollow(context.Background(), e.seq.LeaderOf(0), "CLUSTER", "SET", "fanout", step.setting); err != nil {
-			t.Fatal(err)
-		}
+		eventually(t, "the setting to be made", func() bool {
+			_, err := e.seq.DoFollow(context.Background(), e.seq.LeaderOf(0), "CLUSTER", "SET", "fanout", step.setting)
+			return err == nil
+		})
 		eventually(t, "messages to go by "+variantNames[step.variant], func() bool {
 			before := used(step.variant)
 			n = e.post(ann, id, "x")
