@@ -130,6 +130,15 @@ func tokenFault(err error) *problem {
 	return refuse(codeUnauthenticated, "a valid token is required")
 }
 
+// badToken is tokenFault of a client whose address is held to it.
+func (s *Server) badToken(from addressKey, err error) *problem {
+	p := tokenFault(err)
+	if p.code == codeUnauthenticated {
+		s.addresses.failed(from)
+	}
+	return p
+}
+
 // SignToken makes a development token for user that expires after ttl from now on.
 func SignToken(secret []byte, user string, ttl time.Duration) (string, error) {
 	if err := wire.CheckID("user", user); err != nil {

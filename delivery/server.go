@@ -36,6 +36,9 @@ type Config struct {
 	OriginAllow []string   // "https://host[:port]" from which browsers may connect, or "*"; empty: only the host they asked
 	Limits      Limits
 
+	// UnlimitedAddresses are those of clients that no limit of an address holds for: load balancers, and load testers. nil is loopback.
+	UnlimitedAddresses []netip.Prefix
+
 	// TLS, where it is set, is what the port speaks: https and wss.
 	TLS *tls.Config
 
@@ -82,18 +85,19 @@ type Server struct {
 	now    func() time.Time
 	stats  *stats
 
-	seq      *wire.Client
-	keys     *tokenKeys
-	auth     *authenticator
-	rates    *sendRates
-	registry *registry
-	engine   *engine
-	members  *memberCache
-	feeds    *feeds
-	loads    *loader
-	receipts *receiptWriter
-	greeter  *greeter
-	memory   *memoryMeter
+	seq       *wire.Client
+	keys      *tokenKeys
+	auth      *authenticator
+	rates     *sendRates
+	registry  *registry
+	engine    *engine
+	members   *memberCache
+	feeds     *feeds
+	loads     *loader
+	receipts  *receiptWriter
+	greeter   *greeter
+	addresses *addresses
+	memory    *memoryMeter
 
 	ln      net.Listener
 	http    *http.Server
@@ -170,13 +174,14 @@ func newServer(cfg Config) *Server {
 	s.receipts = newReceiptWriter(s)
 	s.greeter = newGreeter(s)
 	s.memory = newMemoryMeter()
+	s.addresses = newAddresses(s.limits, cfg.UnlimitedAddresses)
 	s.engine = newEngine(engineConfig{
 		MaxConns: s.limits.Connections, MaxFrameBytes: s.limits.FrameBytes, OutboxBytes: s.limits.OutboxBytes,
-		AllowedOrigins: cfg.OriginAllow, Logger: s.log, Closed: s.stats.closed,
+		AllowedOrigins: cfg.OriginAllow, Addresses: s.addresses, Logger: s.log, Closed: s.stats.closed,
 	})
 	s.http = &http.Server{
 		Handler: s, MaxHeaderBytes: s.limits.HeaderBytes, ReadHeaderTimeout: s.limits.HeaderTimeout,
-		ReadTimeout: s.limits.BodyTimeout, WriteTimeout: s.limits.WriteTimeout, IdleTimeout: s.limits.IdleTimeout,
+		ReadTimeout: s.limits.BodyTimeout, WriteTimeout: s.limits.WriteTimeout, IdleTimeout: s.limits.IdleTimeout, ConnState: s.addresses.onState,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // it tells of clients, who are many
 	}
 	if cfg.TLS != nil {
