@@ -50,7 +50,7 @@ func (e *engine) refuseHandshake(w http.ResponseWriter, p *problem) {
 	switch p.httpStatus() {
 	case http.StatusUpgradeRequired:
 		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Connection", "Upgrade, close")
 		w.Header().Set("Sec-WebSocket-Version", "13")
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodGet)
@@ -66,6 +66,7 @@ func (e *engine) hijack(w http.ResponseWriter, accept, protocol string, from add
 		writeProblem(w, refuse(codeInternal, "this server cannot upgrade the connection"))
 		return nil, fmt.Errorf("hijack: %w", err)
 	}
+	nc = plainConn(nc)
 	early, err := earlyBytes(rw.Reader)
 	if err == nil {
 		err = answerHandshake(nc, accept, protocol)

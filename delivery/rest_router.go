@@ -105,6 +105,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
+	if p := checkHead(w, r); p != nil {
+		return p
+	}
 	if len(r.Header) > maxHeaderLines {
 		return &problem{code: codeBadRequest, status: http.StatusRequestHeaderFieldsTooLarge, detail: "too many headers"}
 	}

@@ -136,11 +136,7 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s.receipts.open(writing)
 	s.wg.Go(func() {
-		serve := s.http.Serve
-		if s.http.TLSConfig != nil {
-			serve = func(ln net.Listener) error { return s.http.ServeTLS(ln, "", "") }
-		}
-		if err := serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(s.listener()); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("the edge stopped listening", "err", err)
 		}
 	})
@@ -181,12 +177,8 @@ func newServer(cfg Config) *Server {
 	})
 	s.http = &http.Server{
 		Handler: s, MaxHeaderBytes: s.limits.HeaderBytes, ReadHeaderTimeout: s.limits.HeaderTimeout,
-		ReadTimeout: s.limits.BodyTimeout, WriteTimeout: s.limits.WriteTimeout, IdleTimeout: s.limits.IdleTimeout, ConnState: s.addresses.onState,
+		ReadTimeout: s.limits.BodyTimeout, WriteTimeout: s.limits.WriteTimeout, IdleTimeout: s.limits.IdleTimeout, ConnState: s.addresses.onState, ConnContext: withHead,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // it tells of clients, who are many
-	}
-	if cfg.TLS != nil {
-		s.http.TLSConfig = serverTLS(cfg.TLS)
-		s.http.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
 	}
 	return s
 }
@@ -198,6 +190,14 @@ func (s *Server) listen() error {
 	}
 	s.ln = ln
 	return nil
+}
+
+// listener is what net/http takes connections from.
+func (s *Server) listener() net.Listener {
+	if s.cfg.TLS != nil {
+		return headListener{tls.NewListener(s.ln, serverTLS(s.cfg.TLS))}
+	}
+	return headListener{s.ln}
 }
 
 // Addr returns the host:port that the edge listens on.
