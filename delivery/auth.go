@@ -69,6 +69,9 @@ func (a *authenticator) check(token string) (identity, error) {
 		}
 		return identity{user: user}, nil
 	}
+	if err := checkTokenForm(token); err != nil {
+		return identity{}, err
+	}
 	claims := jwt.RegisteredClaims{}
 	parsed, err := a.parser.ParseWithClaims(token, &claims, a.keys.of)
 	if err != nil {
