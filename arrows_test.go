@@ -77,11 +77,12 @@ var arrows = []arrow{
 	{
 		"delivery",
 		[]string{"sequencer/wire", "delivery/frame", "delivery/relay", "meter"},
-		[]string{"sequencer", "sequencer/sequencertest", "trust"},
+		[]string{"sequencer", "sequencer/sequencertest", "trust", "delivery/frame/frametest"},
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
 	},
 	{
-		"delivery/frame", nil, nil,
+		"delivery/frame", nil,
+		[]string{"delivery/frame/frametest"},
 		"a codec: bytes in, frames out; it knows no connection and no product",
 	},
 	{
@@ -89,6 +90,10 @@ var arrows = []arrow{
 		[]string{"sequencer/wire"},
 		nil,
 		"a codec for what hubs and edges say to each other; it knows the product's words and no connection",
+	},
+	{
+		"delivery/frame/frametest", nil, nil,
+		"the list of cases that parser and engine are tested with; it makes its bytes without the code that it tests",
 	},
 	{
 		"bench", nil,

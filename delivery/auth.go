@@ -69,6 +69,9 @@ func (a *authenticator) check(token string) (identity, error) {
 		}
 		return identity{user: user}, nil
 	}
+	if err := checkTokenForm(token); err != nil {
+		return identity{}, err
+	}
 	claims := jwt.RegisteredClaims{}
 	parsed, err := a.parser.ParseWithClaims(token, &claims, a.keys.of)
 	if err != nil {
@@ -128,6 +131,15 @@ func tokenFault(err error) *problem {
 		return refuse(codeUnavailable, "the key of this token is not known here yet")
 	}
 	return refuse(codeUnauthenticated, "a valid token is required")
+}
+
+// badToken is tokenFault of a client whose address is held to it.
+func (s *Server) badToken(from addressKey, err error) *problem {
+	p := tokenFault(err)
+	if p.code == codeUnauthenticated {
+		s.addresses.failed(from)
+	}
+	return p
 }
 
 // SignToken makes a development token for user that expires after ttl from now on.

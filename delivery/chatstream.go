@@ -11,12 +11,12 @@ import (
 // the upgrade, so that each has its HTTP status. The stream is a session with one cursor and no hello: it pushes messages
 // from the cursor on, or those committed after the handshake, and takes no frames.
 func (s *Server) openChatStream(ctx context.Context, c *call) error {
-	if err := s.admit(); err != nil {
+	if err := s.admit(c); err != nil {
 		return err
 	}
 	who, _, err := s.auth.ofHandshake(c.r)
 	if err != nil || who.user == "" {
-		return tokenFault(err)
+		return s.badToken(c.from, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.limits.RequestTimeout)
 	defer cancel()
@@ -36,6 +36,7 @@ func (s *Server) openChatStream(ctx context.Context, c *call) error {
 	session.positions.set(c.arg, next)
 	conn, err := s.engine.upgrade(c.w, c.r, []string{protocolV1}, session)
 	if err != nil {
+		s.noteUpgrade(err)
 		return nil // upgrade has answered
 	}
 	session.attach(conn)

@@ -19,6 +19,7 @@ type conn struct {
 	nc    *nbio.Conn
 	fd    int32 // valid only under nc's lock while nc is open
 	proto string
+	from  addressKey
 	place place // guarded by wheel.mu
 
 	lastRead atomic.Uint32 // tick of the last bytes from the client

@@ -143,7 +143,7 @@ func (c *conn) onGone() {
 		code = closeAbnormal
 	}
 	if c.tellClose(code) {
-		c.e.dismiss()
+		c.e.dismiss(c.from)
 	}
 }
 

@@ -101,10 +101,16 @@ func (e *edge) call(user, method, path, body string, headers ...string) answer {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	return answerOf(e.t, resp)
+}
+
+// answerOf reads a response to its end.
+func answerOf(t testing.TB, resp *http.Response) answer {
+	t.Helper()
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		e.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return answer{resp.StatusCode, resp.Header, string(text)}
 }

@@ -43,6 +43,7 @@ type engineConfig struct {
 	MessageTimeout time.Duration  // a message that takes longer than this from first byte to last ends with 1008; default 60 s
 	CloseTimeout   time.Duration  // a close frame that is not out and answered after so long does not count; default 5 s
 	AllowedOrigins []string       // "https://host[:port]" exactly, or "*"; empty: only the host that was asked
+	Addresses      *addresses     // what each client address may have; nil is no limit
 	Logger         *slog.Logger   // default slog.Default()
 	Closed         func(code int) // told of the end of each connection, as onClose is; default nobody
 }
@@ -223,22 +224,27 @@ func (e *engine) waitEmpty(ctx context.Context) error {
 	return nil
 }
 
-// admit counts a connection in, unless there are too many or the engine is not running.
-func (e *engine) admit() bool {
+// admit counts a connection in, unless there are too many, in all or from its address, or the engine is not running.
+func (e *engine) admit(from addressKey) *problem {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
+	full := refuse(codeOverloaded, "no more connections at the moment")
 	if e.closing || !e.started {
-		return false
+		return full
+	}
+	if p := e.cfg.Addresses.enter(from); p != nil {
+		return p
 	}
 	if e.count.Add(1) > int64(e.cfg.MaxConns) {
-		e.dismiss()
-		return false
+		e.dismiss(from)
+		return full
 	}
-	return true
+	return nil
 }
 
 // dismiss counts a connection out.
-func (e *engine) dismiss() {
+func (e *engine) dismiss(from addressKey) {
+	e.cfg.Addresses.leave(from)
 	if e.count.Add(-1) == 0 {
 		select {
 		case e.left <- struct{}{}:
@@ -266,7 +272,7 @@ func (e *engine) flushSpread(dirty []*conn) {
 
 // adopt moves a connection from net/http into epoll. early is what the client sent right behind its handshake. The caller has
 // admitted the connection, and dismisses it when there is an error.
-func (e *engine) adopt(tcp *net.TCPConn, early []byte, subprotocol string, h connHandler) (*conn, error) {
+func (e *engine) adopt(tcp *net.TCPConn, early []byte, subprotocol string, from addressKey, h connHandler) (*conn, error) {
 	_ = tcp.SetKeepAlive(false) // pings do that, with one timer for all
 	nc, err := nbio.NBConn(tcp) // duplicates the descriptor and closes tcp
 	if err != nil {
@@ -274,6 +280,7 @@ func (e *engine) adopt(tcp *net.TCPConn, early []byte, subprotocol string, h con
 		return nil, fmt.Errorf("move to epoll: %w", err)
 	}
 	c := newConn(e, nc, subprotocol, h)
+	c.from = from
 	nc.SetSession(c)
 	e.entered.Add(1)
 	e.mu.RLock()

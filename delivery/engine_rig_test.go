@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/delivery/frame"
+	"github.com/quorate/quorate/delivery/frame/frametest"
 )
 
 // engineRig is an engine behind a real net/http server on loopback.
@@ -226,26 +227,8 @@ func (c *rawClient) expectClose(code int) (reason string) {
 }
 
 // maskedFrame is a frame as a client sends it.
-func maskedFrame(first byte, payload []byte) []byte {
-	var head []byte
-	switch n := len(payload); {
-	case n < 126:
-		head = []byte{first, 0x80 | byte(n)}
-	case n <= 0xFFFF:
-		head = binary.BigEndian.AppendUint16([]byte{first, 0x80 | 126}, uint16(n))
-	default:
-		head = binary.BigEndian.AppendUint64([]byte{first, 0x80 | 127}, uint64(n))
-	}
-	mask := [4]byte{7, 1, 0xC4, 0x80}
-	out := append(head, mask[:]...)
-	for i, b := range payload {
-		out = append(out, b^mask[i&3])
-	}
-	return out
-}
+func maskedFrame(first byte, payload []byte) []byte { return frametest.Frame(first, payload) }
 
 func maskedText(s string) []byte { return maskedFrame(0x81, []byte(s)) }
 
-func maskedClose(code int, reason string) []byte {
-	return maskedFrame(0x88, append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...))
-}
+func maskedClose(code int, reason string) []byte { return frametest.Close(code, reason) }

@@ -41,6 +41,7 @@ func (g *greeter) open(ctx context.Context) {
 				g.dismiss(time.Now())
 			case <-sweep.C:
 				g.expire(g.srv.now())
+				g.srv.addresses.tidy()
 			}
 		}
 	})

@@ -25,21 +25,22 @@ const (
 )
 
 // upgrade makes a WebSocket connection of a request and hands it to h. On a bad handshake it answers the error itself: 426 where the
-// protocol or its version is another, 405 for the method, 403 for the origin, 503 over MaxConns, 400 for the rest; and the error says
+// protocol or its version is another, 405 for the method, 403 for the origin, 429 over the limits of its address, 503 over MaxConns, 400 for the rest; and the error says
 // what it was. subprotocols are those that the caller knows; the first of the client's list that is among them is agreed on,
 // none when there is none. The session must not keep r or w.
 func (e *engine) upgrade(w http.ResponseWriter, r *http.Request, subprotocols []string, h connHandler) (*conn, error) {
 	accept, protocol, p := e.checkHandshake(r, subprotocols)
-	if p == nil && !e.admit() {
-		p = refuse(codeOverloaded, "no more connections at the moment")
+	from := e.cfg.Addresses.of(r)
+	if p == nil {
+		p = e.admit(from)
 	}
 	if p != nil {
 		e.refuseHandshake(w, p)
 		return nil, p
 	}
-	c, err := e.hijack(w, accept, protocol, h)
+	c, err := e.hijack(w, accept, protocol, from, h)
 	if err != nil {
-		e.dismiss()
+		e.dismiss(from)
 		return nil, err
 	}
 	return c, nil
@@ -49,7 +50,7 @@ func (e *engine) refuseHandshake(w http.ResponseWriter, p *problem) {
 	switch p.httpStatus() {
 	case http.StatusUpgradeRequired:
 		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Connection", "Upgrade, close")
 		w.Header().Set("Sec-WebSocket-Version", "13")
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodGet)
@@ -59,12 +60,13 @@ func (e *engine) refuseHandshake(w http.ResponseWriter, p *problem) {
 
 // hijack takes the connection from net/http, answers 101 and moves it into epoll. From the hijack on there is nobody to tell of an
 // error but the caller.
-func (e *engine) hijack(w http.ResponseWriter, accept, protocol string, h connHandler) (*conn, error) {
+func (e *engine) hijack(w http.ResponseWriter, accept, protocol string, from addressKey, h connHandler) (*conn, error) {
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		writeProblem(w, refuse(codeInternal, "this server cannot upgrade the connection"))
 		return nil, fmt.Errorf("hijack: %w", err)
 	}
+	nc = plainConn(nc)
 	early, err := earlyBytes(rw.Reader)
 	if err == nil {
 		err = answerHandshake(nc, accept, protocol)
@@ -83,7 +85,7 @@ func (e *engine) hijack(w http.ResponseWriter, accept, protocol string, h connHa
 		_ = nc.Close()
 		return nil, errors.New("hijack: neither TCP nor TLS")
 	}
-	return e.adopt(tcp, early, protocol, h)
+	return e.adopt(tcp, early, protocol, from, h)
 }
 
 // earlyBytes takes what the client sent right behind the handshake and net/http has read already.

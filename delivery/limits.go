@@ -8,7 +8,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits are the bounds of one edge. A zero field takes its default.
+// Limits are the bounds of one edge. A zero field takes its default. Those of client addresses, and RequestConnections, are none at
+// all where they are negative.
 type Limits struct {
 	HeaderTimeout      time.Duration // a request's head must be there; default 5 s
 	BodyTimeout        time.Duration // the whole request must be there; default 15 s
@@ -22,6 +23,12 @@ type Limits struct {
 	OutboxBytes        int           // waiting for one WebSocket client; default 1 MiB
 	Connections        int           // WebSockets of this edge; default 1,000,000
 	UserConnections    int           // WebSockets of one user; default 16
+	AddressConnections int           // WebSockets of one client address; default 4,096
+	AddressHandshakes  int           // WebSocket handshakes of one address in a second, ten times as many at once; default 100
+	AddressFailures    int           // tokens of one address refused in a second, likewise; after that none is looked at; default 50
+	AddressRequests    int           // TCP connections of one address that are no WebSockets, or not yet; default 2,048
+	RequestConnections int           // the same of all addresses; default 32,768
+	KnownAddresses     int           // addresses that are remembered; default 2,000,000
 	SendsPerSecond     float64       // of one user; default 20
 	SendBurst          int           // of one user; default 50
 	RatedUsers         int           // users whose rate is remembered; default 1,000,000
@@ -61,6 +68,12 @@ func (l Limits) withDefaults() Limits {
 	def(&l.OutboxBytes, 1<<20)
 	def(&l.Connections, 1_000_000)
 	def(&l.UserConnections, 16)
+	unless(&l.AddressConnections, 4096)
+	unless(&l.AddressHandshakes, 100)
+	unless(&l.AddressFailures, 50)
+	unless(&l.AddressRequests, 2048)
+	unless(&l.RequestConnections, 32_768)
+	def(&l.KnownAddresses, 2_000_000)
 	def(&l.SendsPerSecond, 20)
 	def(&l.SendBurst, 50)
 	def(&l.RatedUsers, 1_000_000)
@@ -90,6 +103,13 @@ func (l Limits) withDefaults() Limits {
 
 func def[T int | int64 | float64 | time.Duration](field *T, value T) {
 	if *field <= 0 {
+		*field = value
+	}
+}
+
+// unless is def of a limit that may be none.
+func unless(field *int, value int) {
+	if *field == 0 {
 		*field = value
 	}
 }

@@ -130,6 +130,16 @@ var edgeMetrics = meter.NewSet(nil,
 				put(float64(v.stats.refusals[i].Load()), string(c))
 			}
 		}),
+	meter.Gauge("quorate_delivery_request_connections", "TCP connections that are no WebSockets, or not yet.",
+		func(v edgeSample) float64 { return float64(v.srv.addresses.requests.Load()) }),
+	meter.Gauge("quorate_delivery_addresses", "Client addresses that something is open of, or was done by just now; those without limits are not counted.",
+		func(v edgeSample) float64 { return float64(v.srv.addresses.count()) }),
+	meter.Counters("quorate_delivery_address_refusals_total", "Clients refused for what their address has or does, by what that is.",
+		[]string{"reason"}, func(v edgeSample, put func(float64, ...string)) {
+			for i, reason := range addressReasons {
+				put(float64(v.srv.addresses.refusals[i].Load()), reason)
+			}
+		}),
 	meter.Counter("quorate_delivery_receipts_total", "Watermarks that clients raised by ack or read without an id.",
 		func(v edgeSample) float64 { return float64(v.stats.marks.Load()) }),
 	meter.Counter("quorate_delivery_receipts_coalesced_total", "Of those, the ones that were merged into one that waited.",

@@ -43,7 +43,7 @@ var codes = map[code]codeFacts{
 	codeNotFound:        {http.StatusNotFound, "There is no such thing for this user", false, 0},
 	codeConflict:        {http.StatusConflict, "The id is taken by something else", false, 0},
 	codeTooLarge:        {http.StatusRequestEntityTooLarge, "A size limit is exceeded", false, 0},
-	codeRateLimited:     {http.StatusTooManyRequests, "Too many requests from this user", true, 0},
+	codeRateLimited:     {http.StatusTooManyRequests, "Too many requests", true, 0},
 	codeOverloaded:      {http.StatusServiceUnavailable, "A queue is full", true, 500 * time.Millisecond},
 	codeUnavailable:     {http.StatusServiceUnavailable, "The service cannot answer at the moment", true, time.Second},
 	codeTimeoutUnknown:  {http.StatusGatewayTimeout, "The outcome is not known", true, 500 * time.Millisecond},

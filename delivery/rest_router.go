@@ -23,6 +23,7 @@ type call struct {
 	r    *http.Request
 	user string // "" on open routes
 	who  identity
+	from addressKey
 	arg  string // the id in the path, "" on routes without one
 }
 
@@ -107,6 +108,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
+	if p := checkHead(w, r); p != nil {
+		return p
+	}
 	if len(r.Header) > maxHeaderLines {
 		return &problem{code: codeBadRequest, status: http.StatusRequestHeaderFieldsTooLarge, detail: "too many headers"}
 	}
@@ -125,7 +129,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", found.allow())
 		return &problem{code: codeBadRequest, status: http.StatusMethodNotAllowed, detail: "method not allowed"}
 	}
-	c := &call{w: w, r: r, arg: arg}
+	c := &call{w: w, r: r, arg: arg, from: s.addresses.of(r)}
 	if found.socket {
 		if err != nil {
 			return err
@@ -133,9 +137,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 		return handler(s, r.Context(), c)
 	}
 	if !found.open {
+		if p := s.addresses.mayFail(c.from); p != nil {
+			return p
+		}
 		id, bad := s.auth.ofHeader(r)
 		if bad != nil {
-			return tokenFault(bad)
+			return s.badToken(c.from, bad)
 		}
 		c.user, c.who = id.user, id
 	}

@@ -38,6 +38,9 @@ type Config struct {
 	OriginAllow []string   // "https://host[:port]" from which browsers may connect, or "*"; empty: only the host they asked
 	Limits      Limits
 
+	// UnlimitedAddresses are those of clients that no limit of an address holds for: load balancers, and load testers. nil is loopback.
+	UnlimitedAddresses []netip.Prefix
+
 	// TLS, where it is set, is what the port speaks: https and wss.
 	TLS *tls.Config
 
@@ -109,6 +112,7 @@ type Server struct {
 	loads     *loader
 	receipts  *receiptWriter
 	greeter   *greeter
+	addresses *addresses
 	memory    *memoryMeter
 
 	ln      net.Listener
@@ -155,11 +159,7 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s.receipts.open(writing)
 	s.wg.Go(func() {
-		serve := s.http.Serve
-		if s.http.TLSConfig != nil {
-			serve = func(ln net.Listener) error { return s.http.ServeTLS(ln, "", "") }
-		}
-		if err := serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(s.listener()); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("the edge stopped listening", "err", err)
 		}
 	})
@@ -202,18 +202,15 @@ func newServer(cfg Config) *Server {
 	s.receipts = newReceiptWriter(s)
 	s.greeter = newGreeter(s)
 	s.memory = newMemoryMeter()
+	s.addresses = newAddresses(s.limits, cfg.UnlimitedAddresses)
 	s.engine = newEngine(engineConfig{
 		MaxConns: s.limits.Connections, MaxFrameBytes: s.limits.FrameBytes, OutboxBytes: s.limits.OutboxBytes,
-		AllowedOrigins: cfg.OriginAllow, Logger: s.log, Closed: s.stats.closed,
+		AllowedOrigins: cfg.OriginAllow, Addresses: s.addresses, Logger: s.log, Closed: s.stats.closed,
 	})
 	s.http = &http.Server{
 		Handler: s, MaxHeaderBytes: s.limits.HeaderBytes, ReadHeaderTimeout: s.limits.HeaderTimeout,
-		ReadTimeout: s.limits.BodyTimeout, WriteTimeout: s.limits.WriteTimeout, IdleTimeout: s.limits.IdleTimeout,
+		ReadTimeout: s.limits.BodyTimeout, WriteTimeout: s.limits.WriteTimeout, IdleTimeout: s.limits.IdleTimeout, ConnState: s.addresses.onState, ConnContext: withHead,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // it tells of clients, who are many
-	}
-	if cfg.TLS != nil {
-		s.http.TLSConfig = serverTLS(cfg.TLS)
-		s.http.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
 	}
 	return s
 }
@@ -259,6 +256,14 @@ func (c *Config) dialHub(ctx context.Context, addr string) (net.Conn, error) {
 		return c.HubDial(ctx, addr)
 	}
 	return new(net.Dialer).DialContext(ctx, "tcp", addr)
+}
+
+// listener is what net/http takes connections from.
+func (s *Server) listener() net.Listener {
+	if s.cfg.TLS != nil {
+		return headListener{tls.NewListener(s.ln, serverTLS(s.cfg.TLS))}
+	}
+	return headListener{s.ln}
 }
 
 // Addr returns the host:port that the edge listens on.

@@ -131,6 +131,13 @@ func (s *session) answer(frames ...[]byte) {
 	}
 }
 
+// from is where the client is.
+func (s *session) from() addressKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.c.from
+}
+
 // begin counts a request that will wait for the sequencer; done ends it. begin is false where there are too many.
 func (s *session) begin() bool {
 	s.mu.Lock()

@@ -81,6 +81,8 @@ func (s *session) hello(state sessionState, r *request) *problem {
 		}
 	}
 	if who.user == "" {
+		s.srv.addresses.failed(s.from())
+		s.srv.stats.refused(codeUnauthenticated)
 		s.answer(errorFrame(r.ref, refuse(codeUnauthenticated, "a valid token is required")))
 		s.shut(closeUnauthenticated, string(codeUnauthenticated))
 		return nil

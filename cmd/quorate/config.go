@@ -91,6 +91,13 @@ type DeliveryConfig struct {
 	TLSCA         string   `koanf:"tls-ca" doc:"file with the certificates (PEM) that sign those of the cluster"`
 	TLSCert       string   `koanf:"tls-cert" doc:"file with this edge's certificate (PEM)"`
 	TLSKey        string   `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
+
+	AddressConnections int      `koanf:"address-connections" doc:"WebSockets of one client address (IPv6: of its /64); negative for no limit"`
+	AddressHandshakes  int      `koanf:"address-handshakes" doc:"WebSocket handshakes of one address in a second, ten times as many at once; negative for no limit"`
+	AddressFailures    int      `koanf:"address-failures" doc:"refused tokens of one address in a second, ten times as many at once; negative for no limit"`
+	AddressRequests    int      `koanf:"address-requests" doc:"TCP connections of one address that are no WebSockets (yet); negative for no limit"`
+	RequestConnections int      `koanf:"request-connections" doc:"TCP connections of all addresses that are no WebSockets (yet); negative for no limit"`
+	UnlimitedAddresses []string `koanf:"unlimited-addresses" doc:"addresses and networks (CIDR) of load balancers and load testers: no limit of an address holds for them"`
 }
 
 // TokenConfig is a development token.
@@ -187,7 +194,8 @@ func defaultConfig() Config {
 		},
 		Delivery: DeliveryConfig{
 			Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9091", HubAddr: "127.0.0.1:0", Region: "local", Roles: []string{"edge", "hub"},
-			Username: trust.DefaultUser,
+			Username: trust.DefaultUser, AddressConnections: 4096, AddressHandshakes: 100, AddressFailures: 50, AddressRequests: 2048,
+			RequestConnections: 32_768, UnlimitedAddresses: []string{"127.0.0.0/8", "::1/128"},
 		},
 		Token: TokenConfig{TTL: time.Hour, SecretFile: devData + "/" + secretFile},
 		Raft:  RaftConfig{RESPAddr: "127.0.0.1:7379", Username: trust.DefaultUser},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -67,10 +68,29 @@ func (c *DeliveryConfig) check() error {
 			return err
 		}
 	}
+	if _, err := parseNetworks("--unlimited-addresses", c.UnlimitedAddresses); err != nil {
+		return err
+	}
 	return checkRoles(c.Roles)
 }
 
 func (c *DeliveryConfig) isHub() bool { return slices.Contains(c.Roles, "hub") }
+
+// parseNetworks reads addresses and networks. None at all is an empty list, not nil.
+func parseNetworks(flag string, texts []string) ([]netip.Prefix, error) {
+	networks := []netip.Prefix{}
+	for _, text := range texts {
+		network, err := netip.ParsePrefix(text)
+		if addr, bare := netip.ParseAddr(text); bare == nil {
+			network, err = addr.Prefix(addr.BitLen())
+		}
+		if err != nil {
+			return nil, usagef("%s: %q is neither an address nor a network such as 10.0.0.0/8", flag, text)
+		}
+		networks = append(networks, network.Masked())
+	}
+	return networks, nil
+}
 
 func (a *app) runDelivery(cmd *cobra.Command) error {
 	c := &a.config.Delivery
@@ -143,9 +163,17 @@ func (c *DeliveryConfig) edgeConfig(logger *slog.Logger) (delivery.Config, error
 	config := delivery.Config{
 		Addr: c.Addr, Sequencers: c.Sequencers, Region: c.Region, NoAuth: c.NoAuth, Logger: logger,
 		NoClients: !slices.Contains(c.Roles, "edge"),
+		Limits: delivery.Limits{
+			AddressConnections: c.AddressConnections, AddressHandshakes: c.AddressHandshakes, AddressFailures: c.AddressFailures,
+			AddressRequests: c.AddressRequests, RequestConnections: c.RequestConnections,
+		},
 	}
 	if c.isHub() {
 		config.HubAddr = c.HubAddr
+	}
+	var err error
+	if config.UnlimitedAddresses, err = parseNetworks("--unlimited-addresses", c.UnlimitedAddresses); err != nil {
+		return config, err
 	}
 	if c.JWTSecretFile != "" {
 		secret, err := readSecret(c.JWTSecretFile)

@@ -78,6 +78,7 @@ func TestRun_BadInputIsOneLineAndCode2(t *testing.T) {
 		{"bootstrap has another address", nil, with(node, "--bootstrap", "n1=127.0.0.1:7301"), "--raft-addr"},
 		{"bootstrap twice", nil, with(node, "--bootstrap", "n1=127.0.0.1:7300,n1=127.0.0.1:7300"), "twice"},
 		{"bootstrap far away", nil, with(node, "--bootstrap", "n1=10.0.0.1:7300"), "loopback"},
+		{"a network that is none", nil, with(edge, "--unlimited-addresses", "10.0.0.0/33"), "--unlimited-addresses"},
 		{"no sequencers", nil, []string{"delivery", "--no-auth"}, "--sequencers"},
 		{"bad sequencer", nil, []string{"delivery", "--no-auth", "--sequencers", "nowhere"}, "HOST:PORT"},
 		{"delivery for all the world", nil, with(edge, "--addr", "0.0.0.0:80"), "loopback"},

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/quorate/quorate/delivery/frame/frametest"
 )
 
 // FuzzParser looks for bytes whose outcome depends on how they are split, for panics, and, through feed, for more memory held
@@ -17,6 +19,11 @@ func FuzzParser(f *testing.F) {
 		{0x81, 0xFE, 0, 5, 1, 2, 3, 4},
 		{0xC1, 0x80, 0, 0, 0, 0},
 		join(text(strings.Repeat("x", 300)), pong(""), text("")), clientFrame(fin|byte(OpBinary), []byte{1}),
+	}
+	for _, section := range []string{"2", "3", "4", "5", "7"} {
+		for _, c := range frametest.Of(section) {
+			seeds = append(seeds, c.Send())
+		}
 	}
 	for i, s := range seeds {
 		f.Add(s, uint64(i))

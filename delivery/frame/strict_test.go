@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/quorate/quorate/delivery/frame/frametest"
 )
 
-func TestParser_UTF8(t *testing.T) {
+// TestParser_UTF8InFragments cuts text where the list does not.
+func TestParser_UTF8InFragments(t *testing.T) {
 	const greek = "κόσμε"
 	cases := []parserCase{
-		{"greek", text(greek), outcome{"text " + greek}},
 		{"character cut by a fragment", join(textStart(greek[:3]), end(greek[3:])), outcome{"text " + greek}},
 		{"four bytes in four fragments", join(textStart("\xf0"), more("\x90"), more("\x80"), end("\x80")), outcome{"text \U00010000"}},
 		{"fails before the message ends", join(textStart(greek), more("\xf4\x90"), more("never judged")), outcome{"fail 1007"}},
@@ -17,44 +19,47 @@ func TestParser_UTF8(t *testing.T) {
 		{"cut at the end of a frame, then another character", join(textStart("\xe2\x82"), end("a")), outcome{"fail 1007"}},
 		{"fails before the frame ends", text("\xff" + strings.Repeat("x", 300))[:10], outcome{"fail 1007"}},
 	}
-	for _, ok := range []string{
-		"\x00", "\x7f", "\u0080", "\u07ff", "\u0800", "\ud7ff", "\ue000", "\ufffd", "\ufffe", "\uffff", "\U00010000", "\U0010ffff",
-	} {
-		cases = append(cases, parserCase{fmt.Sprintf("good %x", ok), text("<" + ok + ">"), outcome{"text <" + ok + ">"}})
-	}
-	for _, bad := range []string{
-		"\x80", "\xbf", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xe0\x9f\xbf", "\xf0\x80\x80\xaf", "\xf0\x8f\xbf\xbf", "\xf8\x88\x80\x80\x80",
-		"\xfc\x84\x80\x80\x80\x80", "\xfe", "\xff", "\xed\xa0\x80", "\xed\xad\xbf", "\xed\xbf\xbf", "\xed\xa0\x80\xed\xb0\x80",
-		"\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc3", "\xe1\x80", "\xf1\x80\x80", "\xc3\x28", "\xe1\x80\x28",
-	} {
-		cases = append(
-			cases,
-			parserCase{fmt.Sprintf("bad %x", bad), text("<" + bad + ">"), outcome{"fail 1007"}},
-			parserCase{fmt.Sprintf("bad %x in fragments", bad), join(textStart("<"+bad[:1]), end(bad[1:]+">")), outcome{"fail 1007"}},
-		)
+	for _, c := range frametest.Of("6") {
+		n := len(c.Want)
+		if payload, whole := unmasked(c.Send()); whole && len(payload) > 1 && n == 1 {
+			wanted := outcome(c.Want)
+			cases = append(cases, parserCase{c.Name + " in fragments", frametest.Fragments(byte(OpText), payload, 1), wanted})
+		}
 	}
 	check(t, cases)
 }
 
+// unmasked is the payload of a short frame that is all there is in b.
+func unmasked(b []byte) (payload []byte, whole bool) {
+	n := int(b[1] &^ 0x80)
+	if n >= 126 || len(b) != 2+4+n {
+		return nil, false
+	}
+	for i, c := range b[6:] {
+		payload = append(payload, c^b[2+i&3])
+	}
+	return payload, true
+}
+
+// TestParser_EveryCloseCode has all of them.
+func TestParser_EveryCloseCode(t *testing.T) {
+	for code := range 1 << 16 {
+		good := code >= 1000 && code <= 1003 || code >= 1007 && code <= 1014 || code >= 3000 && code <= 4999
+		wanted := "fail 1002"
+		if good {
+			wanted = fmt.Sprintf("close %d why", code)
+		}
+		if got := feed(t, closeCode(code, "why"), whole); got[0] != wanted {
+			t.Fatalf("code %d: %q, want %q", code, got, wanted)
+		}
+	}
+}
+
 func TestParser_Close(t *testing.T) {
-	long := strings.Repeat("r", 123)
-	cases := []parserCase{
-		{"no body", closing(), outcome{"close 1005 "}},
-		{"one byte", closing(3), outcome{"fail 1002"}},
-		{"reason", closeCode(1000, "bye"), outcome{"close 1000 bye"}},
-		{"longest reason", closeCode(1000, long), outcome{"close 1000 " + long}},
-		{"reason too long", closeCode(1000, long+"r"), outcome{"fail 1002"}},
-		{"reason is not UTF-8", closeCode(1000, "\xed\xa0\x80"), outcome{"fail 1007"}},
+	check(t, []parserCase{
 		{"reason ends inside a character", closeCode(1000, "\xce"), outcome{"fail 1007"}},
 		{"text after", join(closeCode(1000, ""), text("late")), outcome{"close 1000 "}},
-	}
-	for _, code := range []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999} {
-		cases = append(cases, parserCase{fmt.Sprintf("code %d", code), closeCode(code, ""), outcome{fmt.Sprintf("close %d ", code)}})
-	}
-	for _, code := range []int{0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535} {
-		cases = append(cases, parserCase{fmt.Sprintf("code %d", code), closeCode(code, ""), outcome{"fail 1002"}})
-	}
-	check(t, cases)
+	})
 }
 
 func TestParser_Lengths(t *testing.T) {
