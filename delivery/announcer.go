@@ -67,7 +67,8 @@ func (a *announcer) follow(hubs []knownHub) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for node, l := range a.links {
-		if !slices.ContainsFunc(hubs, func(h knownHub) bool { return h.node == node && h.addr == l.addr }) {
+		gone := !slices.ContainsFunc(hubs, func(h knownHub) bool { return h.node == node && h.addr == l.addr })
+		if gone && !l.isUp() { // while the connection stands the hub is there, whatever the leases say
 			l.stop()
 			delete(a.links, node)
 		}
@@ -102,6 +103,24 @@ func (a *announcer) to(node string) *link {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.links[node]
+}
+
+// alive tells whether a hub has said anything lately.
+func (a *announcer) alive(node string) bool {
+	l := a.to(node)
+	return l != nil && l.alive()
+}
+
+// hasNeighbour tells whether there is another hub in the region.
+func (a *announcer) hasNeighbour() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, l := range a.links {
+		if !l.peer && l.isUp() {
+			return true
+		}
+	}
+	return false
 }
 
 // peers gives a link to one hub of each other region.

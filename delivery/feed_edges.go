@@ -84,11 +84,14 @@ func (r *feedReader) tellEdges(busy bool) {
 
 // warm has the members of the chats that the feed told of last be read, so that events which come now need not wait for them.
 func (r *feedReader) warm(ctx context.Context) {
+	next := r.next
+	if next <= 1 {
+		return // there was nothing yet
+	}
 	ctx, cancel := context.WithTimeout(ctx, warmTime)
 	defer cancel()
-	next := r.next
 	defer func() { r.next = next }()
-	r.next -= min(r.next, warmEvents)
+	r.next -= min(r.next-1, warmEvents)
 	events, _, err := r.read(ctx)
 	if err != nil {
 		return // it was only to be quick

@@ -69,11 +69,16 @@ func (h *hub) hint(hint relay.Hint) {
 			h.srv.router.abroad(g, abroad)
 		}
 		for _, id := range chats {
-			h.srv.members.chat(id, func(chat *wire.Chat, err error) {
+			tell := func(chat *wire.Chat, err error) {
 				if err == nil {
 					h.tellHint(chat, hint)
 				}
-			})
+			}
+			if hint.Kind == relay.HintPresence {
+				h.srv.members.small(id, h.srv.limits.PresenceMembers, tell)
+			} else {
+				h.srv.members.chat(id, tell)
+			}
 		}
 	}
 }

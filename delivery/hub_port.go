@@ -168,6 +168,7 @@ func (a *attachment) frame(k relay.Kind, payload []byte) error {
 			return err
 		}
 		a.edge.stand(places)
+		a.edge.answer(relay.AppendNumber(nil, relay.KindAnnounced, 0)) // a sign of life
 		if k == relay.KindAttach && !a.hello.Peer {
 			a.hub.attach(a.edge)
 		}

@@ -50,6 +50,7 @@ type Limits struct {
 	PresenceGrace      time.Duration // from a user's last connection to others being told; default 5 s
 	PresenceMembers    int           // of a chat whose members are told of one another's presence unasked; default 32
 	PresenceChats      int           // of a user whose members are told; default 100
+	PresenceRate       float64       // users whose changes this node tells of, in a second; default 500
 	PresenceQueue      int           // changes of presence that wait to be told; default 8,192
 	LeaseTime          time.Duration // of a hub's right to read a feed for its region; default 1.2 s
 	Batches            BatchLimits
@@ -95,6 +96,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.PresenceGrace, 5*time.Second)
 	def(&l.PresenceMembers, 32)
 	def(&l.PresenceChats, 100)
+	def(&l.PresenceRate, 500)
 	def(&l.PresenceQueue, 8192)
 	def(&l.LeaseTime, 1200*time.Millisecond)
 	l.Batches.fill()

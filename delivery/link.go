@@ -43,6 +43,7 @@ type link struct {
 	doneTold  uint64
 	asks      map[uint64]chan relay.Presence
 	asked     uint64
+	heard     time.Time // when the hub last said anything
 	toAsk     []relay.Ask
 	conn      net.Conn
 }
@@ -156,6 +157,9 @@ func (l *link) listen(conn net.Conn, in *bufio.Reader) error {
 			return err
 		}
 		buf = grown
+		l.mu.Lock()
+		l.heard = time.Now()
+		l.mu.Unlock()
 		if err := l.frame(k, payload, &out); err != nil {
 			return err
 		}
@@ -401,4 +405,11 @@ func (l *link) isUp() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.up
+}
+
+// alive tells whether the hub has said anything lately; it does so 4 times a second.
+func (l *link) alive() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.up && time.Since(l.heard) < 4*placesEvery
 }

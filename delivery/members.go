@@ -30,6 +30,7 @@ type memberCache struct {
 	mu      sync.Mutex
 	chats   map[string]*cachedChat
 	reading map[*cachedChat]struct{} // those of chats whose members are being read
+	large   map[string]struct{}      // chats that are not in the cache, and were large when they were looked at
 	recent  *list.List               // of *cachedChat, the most recently used in front; those that are being read are not in it
 	members int
 }
@@ -51,7 +52,7 @@ func newMemberCache(srv *Server) *memberCache {
 		seq: srv.seq, after: srv.after, log: srv.log,
 		groupOf: func(chatID string) wire.GroupID { return wire.GroupOf(wire.SlotOf(chatID), max(srv.hub.size(), 1)) },
 		most:    srv.limits.CachedMembers, parkMax: srv.limits.ParkedEvents, timeout: srv.limits.RequestTimeout,
-		chats: map[string]*cachedChat{}, reading: map[*cachedChat]struct{}{}, recent: list.New(),
+		chats: map[string]*cachedChat{}, reading: map[*cachedChat]struct{}{}, large: map[string]struct{}{}, recent: list.New(),
 	}
 }
 
@@ -139,6 +140,48 @@ func (m *memberCache) chat(chatID string, use func(*wire.Chat, error)) {
 	if read {
 		m.read(c)
 	}
+}
+
+// maxLarge bounds the chats that are known to be large.
+const maxLarge = 100_000
+
+// errLarge is the answer for a chat with more members than were asked for.
+var errLarge = errors.New("a large chat")
+
+// small is chat for one who wants chats of at most so many members. A larger one that is not in the cache is read once, to know that it is
+// large, and takes no room there.
+func (m *memberCache) small(chatID string, most int, use func(*wire.Chat, error)) {
+	m.mu.Lock()
+	_, large := m.large[chatID]
+	_, known := m.chats[chatID]
+	m.mu.Unlock()
+	switch {
+	case known:
+		m.chat(chatID, use)
+	case large:
+		use(nil, errLarge)
+	default:
+		m.seq.GetChatAsync(m.timeout, chatID, "", func(view *wire.ChatView, err error) {
+			if err == nil && len(view.Members) > most {
+				m.noteLarge(chatID)
+				err = errLarge
+			}
+			if err != nil {
+				use(nil, err)
+				return
+			}
+			use(&view.Chat, nil)
+		})
+	}
+}
+
+func (m *memberCache) noteLarge(chatID string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.large) >= maxLarge {
+		clear(m.large)
+	}
+	m.large[chatID] = struct{}{}
 }
 
 // read asks the chat's leader for it.

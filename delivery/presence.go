@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/quorate/quorate/delivery/relay"
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -19,10 +21,11 @@ type presence struct {
 	known   map[string]relay.Status // of everybody who is not offline
 	leaving []departure             // in the order of their ends
 	gone    map[string]time.Time    // of those who are in leaving: when they went
-	news    []string                // users to look at
+	news    map[string]struct{}     // users to look at
 
 	wake    chan struct{}
 	publish chan change
+	pace    *rate.Limiter // of those who are told of
 	wg      sync.WaitGroup
 }
 
@@ -45,7 +48,7 @@ const presenceTellers = 8
 func newPresence(srv *Server) *presence {
 	return &presence{
 		srv: srv, known: map[string]relay.Status{}, gone: map[string]time.Time{}, wake: make(chan struct{}, 1),
-		publish: make(chan change, srv.limits.PresenceQueue),
+		publish: make(chan change, srv.limits.PresenceQueue), pace: rate.NewLimiter(rate.Limit(srv.limits.PresenceRate), 50),
 	}
 }
 
@@ -58,7 +61,9 @@ func (p *presence) open(ctx context.Context) {
 				case <-ctx.Done():
 					return
 				case c := <-p.publish:
-					p.tell(ctx, c)
+					if p.pace.Wait(ctx) == nil {
+						p.tell(ctx, c)
+					}
 				}
 			}
 		})
@@ -70,7 +75,10 @@ func (p *presence) close() { p.wg.Wait() }
 // changed notes that a user may be more or less present than before. It never waits.
 func (p *presence) changed(user string) {
 	p.mu.Lock()
-	p.news = append(p.news, user) // at most one for each change of a session: they are looked at at once
+	if p.news == nil {
+		p.news = map[string]struct{}{}
+	}
+	p.news[user] = struct{}{}
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
@@ -105,7 +113,7 @@ func (p *presence) run(ctx context.Context) {
 			news := p.news
 			p.news = nil
 			p.mu.Unlock()
-			for _, user := range news {
+			for user := range news {
 				p.look(user)
 			}
 		case <-tick.C:
@@ -222,8 +230,11 @@ func (p *presence) abroad(ctx context.Context, user string) (best relay.Presence
 	return best
 }
 
-// flushSeen has it written that all who are here now were here, because this node ends and is the only hub of its region.
+// flushSeen has it written that all who are here now were here, because this node ends and there is no other hub that would see them go.
 func (p *presence) flushSeen(ctx context.Context) {
+	if shared, _, _ := p.srv.hub.counts(); shared == 0 || p.srv.announcer.hasNeighbour() {
+		return
+	}
 	var wg sync.WaitGroup
 	window := make(chan struct{}, receiptWindow)
 	now := wire.Millis(p.srv.now().UnixMilli())

@@ -119,6 +119,7 @@ type Server struct {
 	http    *http.Server
 	drained atomic.Bool // Close has begun
 
+	stopSharing  context.CancelFunc // the leases of feeds
 	stopWork     context.CancelFunc // feeds, loads and sweeps
 	stopReceipts context.CancelFunc
 	wg           sync.WaitGroup // the goroutines of this file
@@ -149,7 +150,9 @@ func Open(cfg Config) (*Server, error) {
 	if s.hubPort != nil {
 		s.hubPort.open()
 	}
-	s.wg.Go(func() { s.sharer.run(work) })
+	sharing, stopSharing := context.WithCancel(work)
+	s.stopSharing = stopSharing
+	s.wg.Go(func() { s.sharer.run(sharing) })
 	s.wg.Go(func() { s.rollout.run(work) })
 	s.loads.open(work)
 	s.greeter.open(work)
@@ -290,6 +293,8 @@ func (s *Server) Close(ctx context.Context) error {
 	s.closing.Do(func() {
 		defer close(s.closed)
 		s.drained.Store(true)
+		s.stopSharing()
+		s.presence.flushSeen(ctx)
 		s.awaitRequests(ctx)
 		stopHTTP := make(chan error, 1)
 		go func() { stopHTTP <- s.http.Shutdown(ctx) }()

@@ -50,7 +50,7 @@ type view struct {
 	epochs  map[string]uint64                  // of all leases, by name
 }
 
-// run goes on until ctx ends, and gives the leases back then, so that others need not wait for their end.
+// run goes on until ctx ends, and gives the leases of feeds back then, so that others need not wait for their end.
 func (s *sharer) run(ctx context.Context) {
 	select {
 	case <-ctx.Done():
@@ -121,7 +121,8 @@ func (s *sharer) look(ctx context.Context) (*view, error) {
 	return v, nil
 }
 
-// alive gives the leases that have been prolonged lately, or that are seen for the first time.
+// alive gives the leases that have been prolonged lately, or that are seen for the first time, and those of holders of which this node
+// hears otherwise that they are there: when the meta group has no leader for a while, nobody can prolong anything.
 func (s *sharer) alive(held []wire.HeldLease, now time.Time) (alive []wire.Lease) {
 	seen := make(map[string]sighting, len(held))
 	for _, l := range held {
@@ -130,7 +131,8 @@ func (s *sharer) alive(held []wire.HeldLease, now time.Time) (alive []wire.Lease
 			at = sighting{l.Until, now}
 		}
 		seen[l.Name] = at
-		if now.Sub(at.at) <= s.srv.limits.LeaseTime {
+		holder, _, _ := strings.Cut(l.Holder, "@")
+		if now.Sub(at.at) <= s.srv.limits.LeaseTime || holder == s.self || s.srv.announcer.alive(holder) {
 			alive = append(alive, l.Lease)
 		}
 	}
@@ -211,7 +213,7 @@ func fairShare(self string, others []string, holders map[wire.GroupID]string, gr
 	return keep, nil
 }
 
-// giveBack drops all leases.
+// giveBack drops the leases of feeds. The hub still serves, until others do.
 func (s *sharer) giveBack() {
 	if !s.isHub {
 		return
@@ -223,7 +225,6 @@ func (s *sharer) giveBack() {
 			s.drop(ctx, s.feed(wire.GroupID(g)))
 		}
 	}
-	s.drop(ctx, s.nodeLease())
 }
 
 // drop gives one lease back, so that others need not wait for its end. One that stays ends by itself.
