@@ -26,8 +26,8 @@ import (
 // reads it, and answers "reply to N". It reads that, and waits for the receipt of its own. It sends 16 KiB, a message in three fragments,
 // and a ping. It closes with 1000. Then it comes again for each way to be closed: by what is no JSON, by a binary message, by a bad token.
 
-// sighting is what a peer saw, as it tells it.
-type sighting struct {
+// testimony is what a peer saw, as it tells it.
+type testimony struct {
 	Error          string
 	Protocol       string
 	Extensions     string
@@ -94,9 +94,9 @@ func (s *scene) answer(f *device) {
 const interopText = "h\u00e9llo \u2713 \U0001f642"
 
 // judge compares what a peer saw with its part. Browsers can neither fragment nor ping.
-func (s *scene) judge(t *testing.T, saw sighting, browser bool) {
+func (s *scene) judge(t *testing.T, saw testimony, browser bool) {
 	t.Helper()
-	want := sighting{
+	want := testimony{
 		Protocol: protocolV1, User: s.user, Sent: 1, Reply: "reply to " + interopText, Receipt: 1, Large: 16 << 10,
 		Fragments: "in three \u2713 fragments", Pong: "are you there",
 	}
@@ -132,7 +132,7 @@ func (s *scene) run(t *testing.T, name string, args ...string) {
 		}
 		t.Fatal(err)
 	}
-	var saw sighting
+	var saw testimony
 	if err := json.Unmarshal(out, &saw); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -171,13 +171,13 @@ func TestInterop_Chromium(t *testing.T) {
 	if browser == "" {
 		t.Skip("SKIPPED for want of chromium (scripts/test-deps.sh installs it)")
 	}
-	reports := make(chan sighting, 1)
+	reports := make(chan testimony, 1)
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/report" {
 			http.ServeFile(w, r, filepath.Join("testdata", "interop", "page.html"))
 			return
 		}
-		var saw sighting
+		var saw testimony
 		if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&saw); err != nil {
 			saw.Error = err.Error()
 		}
@@ -228,7 +228,7 @@ func TestInterop_Coder(t *testing.T) {
 		}
 		return d
 	}
-	var saw sighting
+	var saw testimony
 	d := dial(protocolV1, bearerProtocol+s.token)
 	saw.Protocol = d.ws.Subprotocol()
 	saw.User, _ = d.hello("go", "")["userId"].(string)
