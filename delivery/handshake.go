@@ -50,7 +50,7 @@ func (e *engine) refuseHandshake(w http.ResponseWriter, p *problem) {
 	switch p.httpStatus() {
 	case http.StatusUpgradeRequired:
 		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Connection", "Upgrade, close")
+		w.Header()["Connection"] = []string{"close", "Upgrade"} // in this order net/http sees that it is to close
 		w.Header().Set("Sec-WebSocket-Version", "13")
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodGet)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Gets what the tests need beside Go: redis-cli, and what makes networks, disks and faults for the tests in chaos/. Without
-# the latter those tests are skipped, or fail where the first argument is "chaos".
+# Gets what the tests need beside Go: redis-cli, and, on Linux as root, the WebSocket clients of other people for delivery's interop tests
+# (Node's ws, Python's websockets, Chromium) and what makes networks, disks and faults for the tests in chaos/. Without the latter two
+# those tests are skipped; those in chaos/ fail where the first argument is "chaos".
 set -euo pipefail
 need() { # command, Debian's package
 	command -v "$1" >/dev/null || packages+=("$2")
@@ -13,6 +14,9 @@ if [[ $(uname) == Linux && $(id -u) == 0 ]]; then
 	need nft nftables
 	need mkfs.ext4 e2fsprogs
 	need strace strace
+	need chromium chromium
+	[[ -d /usr/share/nodejs/ws ]] || packages+=(node-ws)
+	/usr/bin/python3 -c 'import websockets' 2>/dev/null || packages+=(python3-websockets)
 elif [[ ${1:-} == chaos ]]; then
 	echo "make chaos: needs Linux and root, for network namespaces and loop mounts" >&2
 	exit 1
