@@ -94,7 +94,7 @@ func TestFaults_WebSocketFrames(t *testing.T) {
 	id := e.group(alice, bob)
 	e.post(alice, id, "the only one")
 	send := func(members string) string {
-		return `{"type":"send","id":"r","chatId":"` + id + `","clientMessageId":"c9","text":"x"` + members + `}`
+		return `{"type":"send","id":"r","chatId":"` + id + `","clientMessageId":"CMID","text":"x"` + members + `}`
 	}
 	ack := func(seq string) string { return `{"type":"ack","id":"r","chatId":"` + id + `","seq":` + seq + `}` }
 	history := func(cursor string) string {
@@ -105,11 +105,11 @@ func TestFaults_WebSocketFrames(t *testing.T) {
 		code  string
 		close int
 	}{
-		"clientMessageId is empty":       {strings.Replace(send(""), "c9", "", 1), "bad_request", 0},
-		"clientMessageId of 65":          {strings.Replace(send(""), "c9", strings.Repeat("c", 65), 1), "bad_request", 0},
-		"clientMessageId with NUL":       {strings.Replace(send(""), "c9", `\u0000`, 1), "bad_request", 0},
-		"clientMessageId of 60 KB":       {strings.Replace(send(""), "c9", strings.Repeat("c", 60_000), 1), "bad_request", 0},
-		"clientMessageId of 1 MB":        {strings.Replace(send(""), "c9", strings.Repeat("c", 1<<20), 1), "", closeTooBig},
+		"clientMessageId is empty":       {strings.Replace(send(""), "CMID", "", 1), "bad_request", 0},
+		"clientMessageId of 65":          {strings.Replace(send(""), "CMID", strings.Repeat("c", 65), 1), "bad_request", 0},
+		"clientMessageId with NUL":       {strings.Replace(send(""), "CMID", `\u0000`, 1), "bad_request", 0},
+		"clientMessageId of 60 KB":       {strings.Replace(send(""), "CMID", strings.Repeat("c", 60_000), 1), "bad_request", 0},
+		"clientMessageId of 1 MB":        {strings.Replace(send(""), "CMID", strings.Repeat("c", 1<<20), 1), "", closeTooBig},
 		"50 MB of text":                  {send(`,"x":"` + strings.Repeat("x", 50<<20) + `"`), "", closeTooBig},
 		"nesting of 10,000":              {send(`,"x":` + strings.Repeat("[", 10_000)), "bad_request", closeBadFrame},
 		"nesting of 33":                  {send(`,"x":` + strings.Repeat("[", 33) + strings.Repeat("]", 33)), "bad_request", closeBadFrame},
