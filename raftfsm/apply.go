@@ -35,6 +35,10 @@ func (t *txn) apply(c Command) Result {
 		return t.takeLease(c)
 	case DropLease:
 		return t.dropLease(c)
+	case Seen:
+		return t.seen(c)
+	case CommitFeed:
+		return t.commitFeed(c)
 	}
 	panic(fmt.Sprintf("BUG: unknown command %T", c))
 }

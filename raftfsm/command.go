@@ -98,6 +98,24 @@ type DropLease struct {
 	Epoch  uint64
 }
 
+// Seen raises the time at which a user was last seen; an earlier time changes nothing. One that is far ahead of the entry's
+// is wire.ErrBadRequest. It belongs to the group of UserID. Entries have it from format 2 on.
+type Seen struct {
+	UserID string
+	At     wire.Millis
+}
+
+// CommitFeed raises the offset from which a consumer of the group's feed will go on: all before it is done with. A smaller
+// one changes nothing; one that the feed has not come to is wire.ErrBadRequest, a consumer too many wire.ErrTooLarge.
+// Entries have it from format 2 on.
+type CommitFeed struct {
+	Consumer string
+	Offset   wire.Offset
+}
+
+// FormatOf gives the first format of entries that may have a command.
+func FormatOf(c Command) wire.Format { return c.kind().format() }
+
 // Result is what one Command came to. Err is nil or one of wire's definite sentinels (wrapped); only the field of the
 // command's kind is set.
 type Result struct {
@@ -111,6 +129,8 @@ type Result struct {
 	Lease  wire.Lease      // TakeLease, DropLease
 	// Version is that of the new cluster map; PutMap.
 	Version uint64
+	// Value is what the number is now; Seen: milliseconds, CommitFeed: the offset.
+	Value uint64
 }
 
 // AppendResult is where an appended message stands.

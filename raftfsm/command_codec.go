@@ -23,7 +23,17 @@ const (
 	kindPutMap
 	kindTakeLease
 	kindDropLease
+	kindSeen
+	kindCommitFeed
 )
+
+// format is the first one of entries that have the kind.
+func (k commandKind) format() wire.Format {
+	if k >= kindSeen {
+		return 2
+	}
+	return 1
+}
 
 func (CreateChat) kind() commandKind    { return kindCreateChat }
 func (ChangeMembers) kind() commandKind { return kindChangeMembers }
@@ -36,6 +46,8 @@ func (Expire) kind() commandKind        { return kindExpire }
 func (PutMap) kind() commandKind        { return kindPutMap }
 func (TakeLease) kind() commandKind     { return kindTakeLease }
 func (DropLease) kind() commandKind     { return kindDropLease }
+func (Seen) kind() commandKind          { return kindSeen }
+func (CommitFeed) kind() commandKind    { return kindCommitFeed }
 
 // AppendCommand appends a command as it stands in an entry: kind, length of the body, body.
 func AppendCommand(dst []byte, c Command) []byte {
@@ -107,6 +119,10 @@ func appendBody(dst []byte, c Command) []byte {
 	case DropLease:
 		dst = appendString(appendString(dst, c.Name), c.Holder)
 		return binary.AppendUvarint(dst, c.Epoch)
+	case Seen:
+		return binary.AppendUvarint(appendString(dst, c.UserID), uint64(c.At))
+	case CommitFeed:
+		return binary.AppendUvarint(appendString(dst, c.Consumer), uint64(c.Offset))
 	}
 	panic(fmt.Sprintf("BUG: unknown command %T", c))
 }
@@ -147,6 +163,10 @@ func decodeBody(kind commandKind, body []byte) (Command, error) {
 		c = TakeLease{Name: d.string(), Holder: d.string(), For: d.millis()}
 	case kindDropLease:
 		c = DropLease{Name: d.string(), Holder: d.string(), Epoch: d.uvarint()}
+	case kindSeen:
+		c = Seen{UserID: d.string(), At: d.millis()}
+	case kindCommitFeed:
+		c = CommitFeed{Consumer: d.string(), Offset: wire.Offset(d.uvarint())}
 	default:
 		return nil, fmt.Errorf("unknown command kind %d", kind)
 	}

@@ -23,7 +23,7 @@ func drawCommand(t *rapid.T) Command {
 	user := rapid.SampledFrom(users).Draw(t, "user")
 	some := rapid.SliceOfN(rapid.SampledFrom(users), 0, 3)
 	small := rapid.Uint64Range(0, 12)
-	switch rapid.IntRange(0, 11).Draw(t, "kind") {
+	switch rapid.IntRange(0, 13).Draw(t, "kind") {
 	case 0:
 		return CreateChat{
 			ChatID: chat, Type: wire.GroupChat, CreatorID: "a", Members: []string{"a", "b"},
@@ -49,6 +49,10 @@ func drawCommand(t *rapid.T) Command {
 			FeedBefore: wire.Millis(rapid.Int64Range(0, 300).Draw(t, "feed")), Max: uint32(rapid.IntRange(1, 20).Draw(t, "max")),
 			DedupBefore: wire.Millis(rapid.Int64Range(0, 300).Draw(t, "dedup")),
 		}
+	case 8:
+		return Seen{UserID: user, At: wire.Millis(rapid.Int64Range(0, 300).Draw(t, "seen at"))}
+	case 9:
+		return CommitFeed{Consumer: user, Offset: wire.Offset(small.Draw(t, "offset"))}
 	}
 	switch rapid.IntRange(0, 12).Draw(t, "of the meta group") {
 	case 0:
@@ -127,7 +131,7 @@ func (m *machine) discard() {
 
 // applyPath are the files that decide what an entry does.
 var applyPath = []string{
-	"apply.go", "apply_chat.go", "apply_expire.go", "apply_marks.go", "bytes.go", "chat_cache.go", "command_codec.go",
+	"apply.go", "apply_chat.go", "apply_expire.go", "apply_marks.go", "apply_seen.go", "bytes.go", "chat_cache.go", "command_codec.go",
 	"entry.go", "feed_record.go", "fsm.go", "keys.go", "records.go", "txn.go",
 }
 

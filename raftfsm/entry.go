@@ -2,13 +2,17 @@ package raftfsm
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
+// errEarly says that an entry holds a command which its format does not have yet: nobody writes such a thing.
+var errEarly = errors.New("a command of a later format")
+
 // AppendEntry appends an entry that holds count commands, encoded one after the other by AppendCommand. Its first byte is the
-// format. now is the leader's time; one before 1970 counts as 1970.
+// format, which is at least FormatOf each command. now is the leader's time; one before 1970 counts as 1970.
 func AppendEntry(dst []byte, format wire.Format, now wire.Millis, count int, commands []byte) []byte {
 	dst = append(dst, byte(format))
 	dst = binary.AppendUvarint(dst, uint64(max(0, now)))
@@ -40,6 +44,9 @@ func DecodeEntry(b []byte) (Entry, error) {
 	for i := range n {
 		kind := d.bytes(1)
 		body := d.bytes(d.uvarint())
+		if d.err == nil && commandKind(kind[0]).format() > wire.Format(b[0]) {
+			d.err = errEarly
+		}
 		if d.err != nil {
 			return Entry{}, fmt.Errorf("entry: command %d: %w", i, d.err)
 		}

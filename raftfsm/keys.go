@@ -22,6 +22,8 @@ const (
 	tableOutbox   = 'o'
 	tableMap      = 'm'
 	tableLease    = 'e'
+	tableSeen     = 't'
+	tableConsumer = 'k'
 )
 
 // metaKey holds the one record of tableMeta.

@@ -35,6 +35,8 @@ type model struct {
 	chats map[string]*modelChat
 	known map[modelKey]wire.Message
 	feed  []wire.EventKind
+	seen  map[string]wire.Millis
+	goOn  map[string]wire.Offset // of the feed's consumers
 }
 
 var (
@@ -47,6 +49,7 @@ func TestFSM_AgreesWithASimpleModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{
 			machine: tempMachine(t), rt: rt, now: 100, chats: map[string]*modelChat{}, known: map[modelKey]wire.Message{},
+			seen: map[string]wire.Millis{}, goOn: map[string]wire.Offset{},
 		}
 		defer m.discard()
 		rt.Repeat(map[string]func(*rapid.T){
@@ -54,6 +57,8 @@ func TestFSM_AgreesWithASimpleModel(t *testing.T) {
 			"append":  m.append,
 			"members": m.members,
 			"receipt": m.receipt,
+			"see":     m.see,
+			"commit":  m.commit,
 			"crash":   func(*rapid.T) { m.flushAndCrash() },
 			"":        m.compare,
 		})
@@ -231,8 +236,48 @@ func (m *model) receipt(rt *rapid.T) {
 	}
 }
 
+func (m *model) see(rt *rapid.T) {
+	user, ahead := rapid.SampledFrom(modelUsers).Draw(rt, "user"), rapid.Int64Range(-50, 300_010).Draw(rt, "ahead")
+	now := m.tick(rt)
+	r := m.do(now, Seen{UserID: user, At: max(0, now+wire.Millis(ahead))})[0]
+	if ahead > 300_000 {
+		m.mustFail(r, wire.ErrBadRequest)
+		return
+	}
+	m.seen[user] = max(m.seen[user], now+wire.Millis(ahead))
+	if r.Err != nil || wire.Millis(r.Value) != m.seen[user] {
+		rt.Fatalf("got %+v, want %d", r, m.seen[user])
+	}
+}
+
+func (m *model) commit(rt *rapid.T) {
+	consumer, offset := rapid.SampledFrom(modelUsers).Draw(rt, "consumer"), wire.Offset(rapid.IntRange(0, 12).Draw(rt, "offset"))
+	r := m.do(m.tick(rt), CommitFeed{Consumer: consumer, Offset: offset})[0]
+	if offset == 0 || offset > wire.Offset(len(m.feed)+1) {
+		m.mustFail(r, wire.ErrBadRequest)
+		return
+	}
+	m.goOn[consumer] = max(m.goOn[consumer], offset)
+	if r.Err != nil || wire.Offset(r.Value) != m.goOn[consumer] {
+		rt.Fatalf("got %+v, want %d", r, m.goOn[consumer])
+	}
+}
+
+// compareNumbers holds what only rises, by user and by consumer, against the model.
+func (m *model) compareNumbers(rt *rapid.T) {
+	for _, user := range modelUsers {
+		if at, err := m.store.LastSeen(user); err != nil || at != m.seen[user] {
+			rt.Fatalf("%s was last seen at %d, want %d: %v", user, at, m.seen[user], err)
+		}
+		if offset, err := m.store.Committed(user); err != nil || offset != m.goOn[user] {
+			rt.Fatalf("consumer %s goes on at %d, want %d: %v", user, offset, m.goOn[user], err)
+		}
+	}
+}
+
 // compare holds everything that readers see against the model.
 func (m *model) compare(rt *rapid.T) {
+	m.compareNumbers(rt)
 	for id, want := range m.chats {
 		m.compareChat(rt, id, want)
 	}

@@ -53,7 +53,7 @@ func logOf(index uint64, now wire.Millis, commands ...Command) *raft.Log {
 	for _, c := range commands {
 		body = AppendCommand(body, c)
 	}
-	return &raft.Log{Index: index, Term: 1, Type: raft.LogCommand, Data: AppendEntry(nil, wire.OldestFormat, now, len(commands), body)}
+	return &raft.Log{Index: index, Term: 1, Type: raft.LogCommand, Data: AppendEntry(nil, wire.NewestFormat, now, len(commands), body)}
 }
 
 // do applies commands as the next entry.

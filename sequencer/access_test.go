@@ -43,6 +43,8 @@ func TestCommand_NeedsLessForReads(t *testing.T) {
 		{[]string{"LEASE", "LIST", "a"}, rightRead},
 		{[]string{"LEASE", "RENEW", "me", "1000", "a"}, rightWrite},
 		{[]string{"LEASE", "DROP", "a", "me", "1"}, rightWrite},
+		{[]string{"USER.SEEN", "ann"}, rightRead},
+		{[]string{"USER.SEEN", "ann", "at", "1"}, rightWrite},
 		{[]string{"RAFT", "PEERS"}, rightRead},
 		{[]string{"RAFT", "TRANSFER", "0"}, rightAll},
 		{[]string{"USER.PUTCHAT", "ann", "tea", "0", "0", "0", "0"}, rightAll},

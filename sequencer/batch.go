@@ -31,7 +31,8 @@ type pending struct {
 type batch struct {
 	commands []byte // encoded; its memory is used again, so raft gets a copy
 	waiting  []pending
-	outbox   bool // a command in it may leave records in the outbox
+	outbox   bool        // a command in it may leave records in the outbox
+	format   wire.Format // that an entry with these commands must have at least
 }
 
 // queue holds the commands of one group that no entry has taken yet, as the batches they will leave in. Only the last
@@ -76,6 +77,7 @@ func (q *queue) put(cmd raftfsm.Command, slot wire.Slot, done completion) error 
 	}
 	last.waiting = append(last.waiting, pending{done: done, slot: slot, came: now})
 	last.outbox = last.outbox || leavesOutbox(cmd)
+	last.format = max(last.format, raftfsm.FormatOf(cmd))
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
@@ -127,7 +129,7 @@ func (q *queue) take() *batch {
 // recycle takes back a batch whose commands have all been answered.
 func (q *queue) recycle(b *batch) {
 	clear(b.waiting)
-	b.commands, b.waiting, b.outbox = b.commands[:0], b.waiting[:0], false
+	b.commands, b.waiting, b.outbox, b.format = b.commands[:0], b.waiting[:0], false, 0
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.spare) < q.limits.InFlight {

@@ -121,11 +121,16 @@ type reading struct {
 // writes that the connection sent before it to that group. Where how is not stale, it sees all that was acknowledged
 // before it came, whoever sent it.
 func (k *call) read(how reading, build func(s *raftfsm.Store, r *reply) error) error {
-	c := k.conn
-	h, slot, err := c.node.route(how.key)
+	h, slot, err := k.conn.node.route(how.key)
 	if err != nil {
 		return err
 	}
+	return k.readFrom(h, slot, how, build)
+}
+
+// readFrom is read of a group, whatever the key says.
+func (k *call) readFrom(h *host, slot wire.Slot, how reading, build func(s *raftfsm.Store, r *reply) error) error {
+	c := k.conn
 	if err := h.leadErr(slot); err != nil {
 		if !how.stale && !c.readOnly {
 			return err

@@ -99,6 +99,11 @@ var table = []*command{
 		group: "user", summary: "Claims the one direct chat of two users.", complexity: "O(1)",
 	},
 	{
+		name: "USER.SEEN", arity: -2, key: 1, flags: "write fast", run: userSeen,
+		right: rightWrite, reads: func(a args) bool { return !a.is(2, "AT") },
+		group: "user", summary: "Tells or raises when a user was last seen.", complexity: "O(1)",
+	},
+	{
 		name: "USER.PUTCHAT", arity: 7, key: 1, flags: "write fast", run: userPutChat,
 		right: rightAll,
 		group: "user", summary: "Writes a line of a chat list. Nodes send it to each other.", complexity: "O(1)",
@@ -112,6 +117,16 @@ var table = []*command{
 		name: "FEED.HEAD", arity: 2, flags: "readonly fast", run: feedHead,
 		right: rightRead,
 		group: "feed", summary: "Tells where a group's feed ends and begins.", complexity: "O(1)",
+	},
+	{
+		name: "FEED.COMMIT", arity: 4, flags: "write fast", run: feedCommit,
+		right: rightWrite,
+		group: "feed", summary: "Raises the offset from which a consumer of a feed goes on.", complexity: "O(1)",
+	},
+	{
+		name: "FEED.COMMITTED", arity: -3, flags: "readonly fast", run: feedCommitted,
+		right: rightRead,
+		group: "feed", summary: "Tells the offset from which a consumer of a feed goes on.", complexity: "O(1)",
 	},
 	{
 		name: "CLUSTER", arity: -2, flags: "stale loading", run: cluster, cost: tableCost,

@@ -54,6 +54,34 @@ func userChats(_ *conn, k *call, a args) error {
 
 func userChatsCost(*conn, args) int { return wire.MaxPage * lineBytes }
 
+// userSeen is USER.SEEN userId AT ms, or USER.SEEN userId [STALE] to read.
+func userSeen(_ *conn, k *call, a args) error {
+	userID, err := a.id(1, "userId")
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(a) == 4 && a.is(2, "AT"):
+		at, err := a.number(3, "AT", 1, uint64(wire.MaxSeq))
+		if err != nil {
+			return err
+		}
+		return k.submit(userID, raftfsm.Seen{UserID: userID, At: wire.Millis(at)}, writeValue)
+	case len(a) > 2 && !(len(a) == 3 && a.is(2, "STALE")):
+		return errSyntax
+	}
+	return k.read(reading{key: userID, stale: len(a) == 3}, func(s *raftfsm.Store, r *reply) error {
+		at, err := s.LastSeen(userID)
+		if err == nil {
+			r.intOrNull(int64(at))
+		}
+		return err
+	})
+}
+
+// writeValue answers what a number has risen to.
+func writeValue(r *reply, k *call) { r.int(int64(k.res.Value)) }
+
 // userPair is USER.PAIR userId otherId chatId [REPLACES chatId].
 func userPair(_ *conn, k *call, a args) error {
 	var cmd raftfsm.ClaimPair

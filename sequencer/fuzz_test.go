@@ -19,7 +19,8 @@ func FuzzCommands(f *testing.F) {
 	for _, command := range []string{
 		"HELLO 3 SETNAME x", "HELLO 2 AUTH a b", "COMMAND DOCS PING", "COMMAND INFO", "CLUSTER SLOTS", "CLUSTER SHARDS", "INFO raft",
 		"CHAT.RECEIPT c u READ 1 v DELIVERED 2", "CHAT.HEAD FOR FOR STALE", "USER.CHATS u AFTER c COUNT 3", "QUIT", "",
-		"LEASE RENEW me 1000 a b", "LEASE LIST a", "LEASE GET a", "CLUSTER SETTINGS",
+		"LEASE RENEW me 1000 a b", "LEASE LIST a", "LEASE GET a", "CLUSTER SETTINGS", "USER.SEEN u", "USER.SEEN u AT 1",
+		"FEED.COMMIT 0 hub/eu 1", "FEED.COMMITTED 0 hub/eu",
 	} {
 		f.Add([]byte(command), false)
 	}

@@ -146,6 +146,7 @@ func (v *mover) present(ctx context.Context) (*wire.ClusterMap, error) {
 			return nil, wire.ErrTryAgain
 		}
 		m = firstMap(first.ClusterID, first.Groups, first.First.Replicas, first.First.Nodes)
+		v.kick() // a new cluster of new nodes need not wait for the newest format
 		return m, meta.putMap(ctx, m)
 	}
 	return n.changeMap(ctx, func(m *wire.ClusterMap) error {

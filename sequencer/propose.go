@@ -1,6 +1,8 @@
 package sequencer
 
 import (
+	"fmt"
+
 	"github.com/quorate/quorate/meter"
 	"github.com/quorate/quorate/raftfsm"
 	"github.com/quorate/quorate/sequencer/wire"
@@ -34,6 +36,9 @@ func (h *host) submit(cmd raftfsm.Command, slot wire.Slot, done completion) {
 	if err == nil && h.node.space.refuses(h.id, cmd) {
 		err = errDiskFull
 	}
+	if err == nil && raftfsm.FormatOf(cmd) > h.node.format() {
+		err = errFormat
+	}
 	if err == nil {
 		err = h.queue.put(cmd, slot, done)
 	}
@@ -41,6 +46,10 @@ func (h *host) submit(cmd raftfsm.Command, slot wire.Slot, done completion) {
 		done.complete(raftfsm.Result{}, err)
 	}
 }
+
+// errFormat refuses a command that some nodes of the cluster could not read. It is definite, and BUSY: it is taken as soon as
+// all nodes are upgraded, and says nothing against the group.
+var errFormat = fmt.Errorf("%w: not until all nodes of the cluster are upgraded", wire.ErrBusy)
 
 // propose turns what waits into entries, one as soon as it is there, until stop. It gets a token of the group and one
 // of the node before it cuts an entry, so that whatever arrives while it waits for them leaves in the same entry.
@@ -78,7 +87,7 @@ func (h *host) proposeOne() bool {
 		return b != nil
 	}
 	size := len(b.commands) + entryOverhead
-	entry := raftfsm.AppendEntry(make([]byte, 0, size), h.node.format(), h.now(), len(b.waiting), b.commands)
+	entry := raftfsm.AppendEntry(make([]byte, 0, size), max(b.format, h.node.format()), h.now(), len(b.waiting), b.commands)
 	h.entries.Add(1)
 	h.commands.Add(int64(len(b.waiting)))
 	h.stats.entryCommands.Observe(float64(len(b.waiting)))

@@ -49,6 +49,15 @@ func (r *reply) null() {
 	}
 }
 
+// intOrNull adds a number, or null for 0.
+func (r *reply) intOrNull(n int64) {
+	if n == 0 {
+		r.null()
+		return
+	}
+	r.int(n)
+}
+
 func (r *reply) err(err error) { r.b = redcon.AppendError(r.b, errorText(err)) }
 
 // field begins a field of a map; its value must follow.

@@ -94,6 +94,12 @@ type cluster struct {
 
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
+	return startClusterOf(t, buildBinary(t))
+}
+
+// startClusterOf is startCluster whose nodes run a program of their own; the edges run this one.
+func startClusterOf(t *testing.T, program string) *cluster {
+	t.Helper()
 	c := &cluster{binary: buildBinary(t), secret: []byte("a secret for this test alone")}
 	dir := t.TempDir()
 	secret := filepath.Join(dir, "secret")
@@ -108,7 +114,7 @@ func startCluster(t *testing.T) *cluster {
 	}
 	for i := range 3 {
 		name := fmt.Sprintf("n%d", i+1)
-		c.nodes = append(c.nodes, newProcess(t, name, dir, c.binary, "sequencer", "--node-id", name,
+		c.nodes = append(c.nodes, newProcess(t, name, dir, program, "sequencer", "--node-id", name,
 			"--data", filepath.Join(dir, name), "--groups", "2", "--raft-addr", addrs[i], "--resp-addr", c.resp[i],
 			"--ops-addr", addrs[6+i], "--bootstrap", strings.Join(bootstrap, ",")))
 	}

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quorate/quorate/sequencer/wire"
 )
 
 // TestProcesses_Upgrade takes a cluster to a program that knows one format more, node by node under a talking crowd, and one of
@@ -15,7 +18,8 @@ import (
 func TestProcesses_Upgrade(t *testing.T) {
 	next := buildBinary(t, "-tags", "quorate_next")
 	c := startCluster(t)
-	old := c.binary
+	old, now := c.binary, uint64(wire.NewestFormat)
+	await(t, healTime, "all to write the newest format", func() bool { return c.format(t) == now })
 	crowd := c.crowd(t)
 	crowd.talkUntil(t, talkAcks)
 
@@ -25,14 +29,14 @@ func TestProcesses_Upgrade(t *testing.T) {
 	}{{0, next}, {1, next}, {0, old}, {0, next}} {
 		c.replaceProgram(t, step.node, step.program)
 		crowd.talkUntil(t, talkAcks)
-		if format := c.format(t); format != 1 {
+		if format := c.format(t); format != now {
 			t.Fatalf("the cluster writes format %d while one node does not know it", format)
 		}
 	}
 	crowd.check(t)
 
 	c.replaceProgram(t, 2, next)
-	await(t, healTime, "all to write the next format", func() bool { return c.format(t) == 2 })
+	await(t, healTime, "all to write the next format", func() bool { return c.format(t) == now+1 })
 	crowd.talkUntil(t, talkAcks)
 	for i := range c.nodes {
 		c.replaceProgram(t, i, next) // they read it again
@@ -61,23 +65,41 @@ func TestProcesses_Upgrade(t *testing.T) {
 	crowd.leave()
 }
 
-// TestProcesses_PreviousCommit has nodes of this commit and of the one before work together.
+// TestProcesses_PreviousCommit takes a cluster of the commit before to this one, node by node under a talking crowd, and one of
+// them back in between.
 func TestProcesses_PreviousCommit(t *testing.T) {
 	previous := buildCommit(t, "HEAD~1")
-	c := startCluster(t)
+	c := startClusterOf(t, previous)
 	crowd := c.crowd(t)
 	crowd.talkUntil(t, talkAcks)
-	for i := range c.nodes {
-		c.replaceProgram(t, i, previous)
+	for _, step := range []struct {
+		node    int
+		program string
+	}{{0, c.binary}, {1, c.binary}, {0, previous}, {0, c.binary}} {
+		c.replaceProgram(t, step.node, step.program)
 		crowd.talkUntil(t, talkAcks)
+		if err := c.seen(time.Second); c.format(t) < 2 && err == nil {
+			t.Error("a node writes what the others cannot read")
+		}
 	}
 	crowd.check(t)
-	for i := range c.nodes {
-		c.replaceProgram(t, i, c.binary)
-		crowd.talkUntil(t, talkAcks)
+	c.replaceProgram(t, 2, c.binary)
+	await(t, healTime, "all to write the newest format", func() bool { return c.format(t) == uint64(wire.NewestFormat) })
+	crowd.talkUntil(t, talkAcks)
+	if err := c.seen(healTime); err != nil {
+		t.Error(err)
 	}
 	crowd.check(t)
 	crowd.leave()
+}
+
+// seen writes what entries can hold from format 2 on.
+func (c *cluster) seen(patience time.Duration) error {
+	client := wire.NewClient(wire.ClientConfig{Seeds: c.resp})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := client.Seen(ctx, "ann", wire.Millis(time.Now().UnixMilli()))
+	return errors.Join(err, client.Close())
 }
 
 // buildCommit builds the command as it was at a commit. It skips the test where there is no such commit, or one from before

@@ -141,7 +141,9 @@ func (c *Client) answered(req *request, r Reply) {
 }
 
 // reads are the commands of which no attempt leaves anything open, since none changes anything.
-var reads = map[string]bool{"CHAT.GET": true, "CHAT.HEAD": true, "CHAT.RANGE": true, "CHAT.RECEIPTS": true, "USER.CHATS": true}
+var reads = map[string]bool{
+	"CHAT.GET": true, "CHAT.HEAD": true, "CHAT.RANGE": true, "CHAT.RECEIPTS": true, "USER.CHATS": true, "FEED.COMMITTED": true,
+}
 
 // refusal is what a refused request comes to. Where an attempt before may have been executed, the refusal of this one says
 // nothing about it: the state that the node judges by is another now, perhaps through that very attempt.

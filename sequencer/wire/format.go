@@ -6,6 +6,9 @@ import "errors"
 // formats from OldestFormat to NewestFormat, and writes the one that the cluster map names. That is raised, by one, when every
 // node has told that it can read the next: so nodes of two versions work together, and until the last one is upgraded each may
 // go back to the program that it had.
+//
+//	1  the first
+//	2  entries may hold Seen and CommitFeed
 type Format uint32
 
 // OldestFormat is that of clusters whose map names none, and of nodes that tell of none.

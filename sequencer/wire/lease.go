@@ -18,7 +18,7 @@ type Lease struct {
 
 // The limits of leases.
 const (
-	MaxLeaseBytes   = 200       // of a name, and of a holder
+	MaxLeaseBytes   = 200       // of a name, and of a holder; of a consumer of feeds too
 	MaxLeaseMillis  = 3_600_000 // that one may be taken for at a time
 	MaxRenewals     = 256       // in one LEASE RENEW
 	MaxListedLeases = 4096      // in the answer to one LEASE LIST
@@ -27,11 +27,19 @@ const (
 // CheckLeaseName tells whether s may name a lease: ids with slashes between them, MaxLeaseBytes at most. The error wraps
 // ErrBadRequest.
 func CheckLeaseName(s string) error {
+	return checkPath("the name of a lease", s)
+}
+
+// CheckConsumer tells whether s may name a consumer of feeds: the form is that of a lease's name. The error wraps
+// ErrBadRequest.
+func CheckConsumer(s string) error { return checkPath("the name of a consumer", s) }
+
+func checkPath(what, s string) error {
 	if len(s) > MaxLeaseBytes {
-		return fmt.Errorf("%w: the name of a lease has at most %d bytes", ErrBadRequest, MaxLeaseBytes)
+		return fmt.Errorf("%w: %s has at most %d bytes", ErrBadRequest, what, MaxLeaseBytes)
 	}
 	for part := range strings.SplitSeq(s, "/") {
-		if err := CheckID("a part of the name of a lease", part); err != nil {
+		if err := CheckID("a part of "+what, part); err != nil {
 			return err
 		}
 	}
