@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -158,6 +159,13 @@ func TestHubs_TypingAndPresenceReachOtherEdges(t *testing.T) {
 	_ = there.ws.CloseNow()
 	if m := here.await("his going", presence(bob, "offline")); m["lastSeenAt"] == nil {
 		t.Errorf("his going: %v", m)
+	}
+	eventually(t, "the last seen to be written", func() bool {
+		at, err := a.seq.LastSeen(context.Background(), bob)
+		return err == nil && at > 0
+	})
+	if m := b.must(ann, "GET", "/users/"+bob+"/presence", "", 200).json(); m["status"] != "offline" || m["lastSeenAt"] == nil {
+		t.Errorf("asked when he is gone: %v", m)
 	}
 	stranger.quiet("a stranger hears of it", func(m map[string]any) bool { return m["type"] == "presence" })
 	if got := a.call(eve, "GET", "/users/"+bob+"/presence", "").status; got != 404 {
