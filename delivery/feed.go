@@ -19,7 +19,8 @@ type feedReader struct {
 	hub     *hub
 	group   wire.GroupID
 	next    wire.Offset // the offset to read
-	turn    int         // picks the replica
+	turn    int         // picks the replica; 0 is the leader
+	turned  time.Time   // when it did so last
 	node    string      // that conn is to
 	conn    *wire.FeedConn
 	asked   int         // counts the looks at other replicas
@@ -40,12 +41,16 @@ type feedReader struct {
 }
 
 func newFeedReader(h *hub, g wire.GroupID, next wire.Offset) *feedReader {
-	r := &feedReader{hub: h, group: g, next: next, turn: rand.Int(), out: newDispatcher(h), log: h.srv.log.With("group", g)}
+	r := &feedReader{hub: h, group: g, next: next, out: newDispatcher(h), log: h.srv.log.With("group", g)}
 	r.out.group = g
 	return r
 }
 
-// replica is the node to read from: edges and groups spread over all of them.
+// leaderAgain is how long a reader stays with a replica that it went to for want of the leader.
+const leaderAgain = 2 * time.Second
+
+// replica is the node to read from: the leader, or while that does not answer another one. A replica that does not lead learns that an entry
+// is committed with the next one, or up to 100 ms later; and a leader has no more than one reader in each region.
 func (r *feedReader) replica() string {
 	nodes := r.hub.srv.seq.ReplicasOf(r.group)
 	if len(nodes) == 0 {
@@ -84,10 +89,13 @@ func (r *feedReader) run(ctx context.Context) {
 	}
 }
 
+// feedSilence is how late the answer to a read may come. A node that is later than that stands still.
+const feedSilence = time.Second
+
 // read asks the replica for what comes next, over a connection that stays open while the replica does.
 func (r *feedReader) read(ctx context.Context) (events []wire.Event, next wire.Offset, err error) {
 	limits := r.hub.srv.limits
-	ctx, cancel := context.WithTimeout(ctx, limits.FeedWait+limits.RequestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.FeedWait+feedSilence)
 	defer cancel()
 	if node := r.replica(); node != r.node || r.conn == nil {
 		r.hangUp()
@@ -151,7 +159,7 @@ func (r *feedReader) doubt(ctx context.Context) {
 	if r.suspect > r.next {
 		r.hub.srv.stats.feedSwitches.Add(1)
 		r.log.Warn("a replica's feed stands still, reading another", "replica", r.node)
-		r.turn = max(slices.Index(nodes, r.witness), 0)
+		r.turn, r.turned = max(slices.Index(nodes, r.witness), 0), time.Now()
 		r.suspect = 0
 		return
 	}
@@ -173,6 +181,7 @@ func (r *feedReader) fails(ctx context.Context, err error) {
 		return
 	}
 	r.turn++
+	r.turned = time.Now()
 	r.hangUp()
 	r.hub.srv.stats.feedFailures.Add(1)
 	if r.failed++; r.failed == 3 { // one failure is a node that went away
@@ -183,6 +192,9 @@ func (r *feedReader) fails(ctx context.Context, err error) {
 }
 
 func (r *feedReader) works() {
+	if r.turn != 0 && time.Since(r.turned) > leaderAgain {
+		r.turn = 0
+	}
 	if r.failed >= 3 {
 		r.hub.late.Add(-1)
 		r.log.Info("the feed is read again")

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorate/quorate/sequencer/sequencertest"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -52,7 +53,7 @@ func (e *edge) reads(g wire.GroupID) bool {
 // message, in order and once.
 func TestHubs_OneReaderPerFeedServesAllEdges(t *testing.T) {
 	const groups, chats, messages = 4, 8, 25
-	cluster := startCluster(t, groups)
+	cluster := sequencertest.Start(t, 3, groups).Addrs()
 	edges := []*edge{openEdge(t, cluster, asHub), openEdge(t, cluster, asHub), openEdge(t, cluster, asHub)}
 	sharedOut(t, edges...)
 	users := []string{fresh("ann"), fresh("bob"), fresh("eve")}
@@ -82,7 +83,7 @@ func TestHubs_OneReaderPerFeedServesAllEdges(t *testing.T) {
 // TestHubs_TheOneThatIsLostIsFollowed kills a hub without a word: the others take its feeds, and nobody misses or gets twice.
 func TestHubs_TheOneThatIsLostIsFollowed(t *testing.T) {
 	const groups, chats = 4, 8
-	cluster := startCluster(t, groups)
+	cluster := sequencertest.Start(t, 3, groups).Addrs()
 	a, b, lost := openEdge(t, cluster, asHub), openEdge(t, cluster, asHub), openEdge(t, cluster, asHub)
 	sharedOut(t, a, b, lost)
 	ann, bob := fresh("ann"), fresh("bob")
@@ -112,7 +113,7 @@ func TestHubs_TheOneThatIsLostIsFollowed(t *testing.T) {
 
 // TestHubs_AnEdgeThatIsCutOffReadsByItself breaks the only way to the hub that reads the feeds.
 func TestHubs_AnEdgeThatIsCutOffReadsByItself(t *testing.T) {
-	cluster := startCluster(t, 2)
+	cluster := startCluster(t, 3)
 	hub := openEdge(t, cluster, asHub)
 	sharedOut(t, hub)
 	far := openEdge(t, cluster, func(cfg *Config) {}) // an edge alone
@@ -132,7 +133,7 @@ func TestHubs_AnEdgeThatIsCutOffReadsByItself(t *testing.T) {
 
 // TestHubs_TypingAndPresenceReachOtherEdges has two users at two edges.
 func TestHubs_TypingAndPresenceReachOtherEdges(t *testing.T) {
-	cluster := startCluster(t, 4)
+	cluster := sequencertest.Start(t, 3, 4).Addrs()
 	a, b := openEdge(t, cluster, asHub), openEdge(t, cluster, asHub)
 	sharedOut(t, a, b)
 	ann, bob, eve := fresh("ann"), fresh("bob"), fresh("eve")
