@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"slices"
+
 	"github.com/quorate/quorate/delivery/relay"
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -55,6 +57,7 @@ func (d *dispatcher) wanted(ev *wire.Event) bool {
 func (d *dispatcher) event(chat *wire.Chat, ev *wire.Event) {
 	switch ev.Kind {
 	case wire.EventMessage:
+		d.hub.srv.members.sent(ev.Message)
 		p := messagePush(ev.Message)
 		for i := range chat.Members {
 			if chat.Members[i].Covers(p.Message.Seq) {
@@ -63,7 +66,7 @@ func (d *dispatcher) event(chat *wire.Chat, ev *wire.Event) {
 		}
 		d.seal(p)
 	case wire.EventReceipt:
-		d.tell(chat, relay.Item{Kind: relay.ItemReceipt, ChatID: ev.ChatID, Marks: *ev.Marks, At: ev.At})
+		d.receipt(chat, ev)
 	case wire.EventChat: // all its messages are still to come, so its cursors begin at 1
 		d.tell(chat, relay.Item{Kind: relay.ItemCreated, ChatID: ev.ChatID, Frame: chatFrame(chat, ev.Seq)})
 	case wire.EventMembers:
@@ -71,6 +74,20 @@ func (d *dispatcher) event(chat *wire.Chat, ev *wire.Event) {
 	case eventDropped:
 		d.tell(chat, relay.Item{Kind: relay.ItemLook, ChatID: ev.ChatID, Seq: ev.Seq})
 	}
+}
+
+// receipt tells those whose messages it covers, and the reader's other devices.
+func (d *dispatcher) receipt(chat *wire.Chat, ev *wire.Event) {
+	i := relay.Item{Kind: relay.ItemReceipt, ChatID: ev.ChatID, Marks: *ev.Marks, At: ev.At}
+	users, all := d.hub.srv.members.concerned(ev.ChatID, ev.Marks)
+	if all {
+		d.tell(chat, i)
+		return
+	}
+	d.tellUsers(slices.DeleteFunc(users, func(user string) bool { // one who has left may have sent some
+		_, member := chat.Member(user)
+		return !member
+	}), i)
 }
 
 // changed tells everyone concerned by a change of members: those who left hear no more of the chat, those who came get what

@@ -33,6 +33,7 @@ type memberCache struct {
 	large   map[string]struct{}      // chats that are not in the cache, and were large when they were looked at
 	recent  *list.List               // of *cachedChat, the most recently used in front; those that are being read are not in it
 	members int
+	trails  int // messages of all chats whose sender is remembered
 }
 
 // cachedChat is one chat's place in the cache.
@@ -45,6 +46,7 @@ type cachedChat struct {
 	dropped wire.Seq // the highest seq of the messages that were not parked for want of room
 	waiting []func(*wire.Chat, error)
 	stale   bool // members events were missed after the read began
+	trail
 }
 
 func newMemberCache(srv *Server) *memberCache {
@@ -191,7 +193,7 @@ func (m *memberCache) read(c *cachedChat) {
 			m.filled(c, nil, err)
 			return
 		}
-		m.filled(c, &view.Chat, nil)
+		m.readMarks(c, &view.Chat)
 	})
 }
 
@@ -212,6 +214,7 @@ func (m *memberCache) filled(c *cachedChat, chat *wire.Chat, err error) {
 		switch {
 		case again: // members of the chat wait for these events: ask until there is an answer
 		case err != nil:
+			m.trails -= len(c.senders)
 			delete(m.chats, c.id)
 			delete(m.reading, c)
 		case len(parked) == 0 && dropped == 0 && len(waiting) == 0:
@@ -274,6 +277,7 @@ func (m *memberCache) keep(c *cachedChat, chat *wire.Chat) {
 func (m *memberCache) forget(c *cachedChat) {
 	m.recent.Remove(c.elem)
 	m.members -= len(c.chat.Members) + 1
+	m.trails -= len(c.senders)
 	delete(m.chats, c.id)
 }
 

@@ -16,6 +16,11 @@ func (c *Client) GetChatAsync(timeout time.Duration, chatID, forUser string, don
 	submit(c, timeout, chatID, decodeChat, done, getChatArgs(chatID, forUser)...)
 }
 
+// ReceiptsAsync is Receipts of all members that does not wait.
+func (c *Client) ReceiptsAsync(timeout time.Duration, chatID string, done func([]Watermarks, error)) {
+	submit(c, timeout, chatID, decodeWatermarks, done, "CHAT.RECEIPTS", chatID)
+}
+
 // RangeAsync is Range that does not wait.
 func (c *Client) RangeAsync(timeout time.Duration, q RangeRequest, done func(Page, error)) {
 	submit(c, timeout, q.ChatID, decodePage, done, q.args()...)
