@@ -134,3 +134,25 @@ func BenchmarkTimes(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkHeadFor reads where a chat of 256 members stands for one of them.
+func BenchmarkHeadFor(b *testing.B) {
+	m := newMachine(b)
+	members := make([]string, wire.MaxMembers)
+	for i := range members {
+		members[i] = fmt.Sprintf("user-%03d", i)
+	}
+	for i := range 20 {
+		m.one(1, group(fmt.Sprint("chat-", i), members...))
+		m.one(2, say(fmt.Sprint("chat-", i), members[0], "m", "text"))
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	before := processTime(b)
+	for i := range b.N {
+		if _, err := m.store.HeadFor(fmt.Sprint("chat-", i%20), members[i%len(members)]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((processTime(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+}

@@ -266,3 +266,35 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 	})
 }
+
+// FuzzFindMember holds the search for one member against the decoder of the whole chat: on any bytes both say the same.
+func FuzzFindMember(f *testing.F) {
+	f.Add(everyRecord[1].bytes, "a")
+	f.Add((&chatRecord{members: []wire.Member{
+		{UserID: "ann", Intervals: []wire.Interval{{From: 1, To: 2}, {From: 9}}}, {UserID: "bob"}, {UserID: "cid", Intervals: []wire.Interval{{From: 3}}},
+	}}).append(nil), "cid")
+	f.Fuzz(func(t *testing.T, b []byte, userID string) {
+		c, err := decodeChat(b)
+		m, there, errOne := findMember(b, userID)
+		if (err == nil) != (errOne == nil) {
+			t.Fatalf("%x: %v, looking for one member %v", b, err, errOne)
+		}
+		if err != nil {
+			return
+		}
+		want, ok := lastNamed(c.members, userID)
+		if ok != there || ok && !reflect.DeepEqual(m, want) {
+			t.Fatalf("%q in %+v: %+v, %v", userID, c.members, m, there)
+		}
+	})
+}
+
+// lastNamed looks without relying on the order, which only a writer keeps.
+func lastNamed(members []wire.Member, userID string) (wire.Member, bool) {
+	for i := len(members) - 1; i >= 0; i-- {
+		if members[i].UserID == userID {
+			return members[i], true
+		}
+	}
+	return wire.Member{}, false
+}

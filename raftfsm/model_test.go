@@ -318,6 +318,13 @@ func (m *model) compareChat(rt *rapid.T, id string, want *modelChat) {
 	if err != nil || !slices.Equal(got, marks) {
 		rt.Fatalf("watermarks of %s are %v, want %v: %v", id, got, marks, err)
 	}
+	for i := range marks { // what one member is told is what all are
+		head, err := m.store.HeadFor(id, marks[i].UserID)
+		if err != nil || head.Marks != marks[i] || !reflect.DeepEqual(head.Member, members[i]) || head.LastSeq != chat.LastSeq ||
+			head.HotFrom != chat.HotFrom || head.Lamport != chat.Lamport {
+			rt.Fatalf("%s stands for %s at %+v, want %+v: %v", id, marks[i].UserID, head, marks[i], err)
+		}
+	}
 	page, err := m.store.Range(id, 1, 1<<20)
 	if err != nil || !slices.Equal(page, want.messages) {
 		rt.Fatalf("%s holds %v, want %v: %v", id, page, want.messages, err)

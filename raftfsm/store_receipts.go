@@ -12,14 +12,11 @@ import (
 // Marks gives one member's watermarks, with wire.ErrNoChat or wire.ErrNotMember.
 func (s *Store) Marks(chatID, userID string) (m wire.Watermarks, err error) {
 	err = s.view(func(db *pebble.DB) error {
-		chat, err := readChat(db, chatID)
+		member, err := readMember(db, chatID, userID)
 		if err != nil {
 			return err
 		}
-		if _, ok := chat.Member(userID); !ok {
-			return wire.ErrNotMember
-		}
-		m, err = readMarks(db, chat, userID)
+		m, err = readMarks(db, chatID, member)
 		return err
 	})
 	return m, err
@@ -38,16 +35,16 @@ func (s *Store) Watermarks(chatID string) (all []wire.Watermarks, err error) {
 	return all, err
 }
 
-func readMarks(db pebble.Reader, chat *wire.Chat, userID string) (wire.Watermarks, error) {
-	m := wire.Watermarks{UserID: userID}
-	_, err := get(db, key2(nil, tableMarks, chat.ChatID, userID), func(b []byte) (err error) {
-		m, err = decodeMarks(b, userID)
+func readMarks(db pebble.Reader, chatID string, member wire.Member) (wire.Watermarks, error) {
+	m := wire.Watermarks{UserID: member.UserID}
+	_, err := get(db, key2(nil, tableMarks, chatID, member.UserID), func(b []byte) (err error) {
+		m, err = decodeMarks(b, member.UserID)
 		return err
 	})
 	if err != nil {
-		return m, fmt.Errorf("watermarks of %s in %s: %w", userID, chat.ChatID, err)
+		return m, fmt.Errorf("watermarks of %s in %s: %w", member.UserID, chatID, err)
 	}
-	return atLeast(m, chat.Members, userID), nil
+	return notBehind(m, member), nil
 }
 
 // readAllMarks gives the watermarks of a chat's members, in the order of its members.
@@ -105,7 +102,7 @@ func readReceipts(db pebble.Reader, chat *wire.Chat, m *wire.Message) (all []wir
 		if member.UserID == m.SenderID || !member.Covers(m.Seq) {
 			continue
 		}
-		marks, err := readMarks(db, chat, member.UserID)
+		marks, err := readMarks(db, chat.ChatID, member)
 		if err != nil {
 			return nil, errors.Join(err, r.close())
 		}

@@ -65,6 +65,17 @@ func (a args) seq(i int, what string) (wire.Seq, error) {
 	return wire.Seq(n), err
 }
 
+// stale reports whether word i, which may be left out and must be the last one, is STALE.
+func (a args) stale(i int) (bool, error) {
+	switch {
+	case len(a) == i:
+		return false, nil
+	case len(a) == i+1 && a.is(i, "STALE"):
+		return true, nil
+	}
+	return false, errSyntax
+}
+
 // options walks over the keywords behind the fixed words of a command. Each may come once.
 type options struct {
 	args

@@ -35,10 +35,11 @@ func feedCommitted(c *conn, k *call, a args) error {
 	if err != nil {
 		return err
 	}
-	if len(a) > 3 && !(len(a) == 4 && a.is(3, "STALE")) {
-		return errSyntax
+	stale, err := a.stale(3)
+	if err != nil {
+		return err
 	}
-	return k.readFrom(h, c.slotOf(h), reading{stale: len(a) == 4}, func(s *raftfsm.Store, r *reply) error {
+	return k.readFrom(h, c.slotOf(h), reading{stale: stale}, func(s *raftfsm.Store, r *reply) error {
 		offset, err := s.Committed(consumer)
 		if err == nil {
 			r.intOrNull(int64(offset))

@@ -245,28 +245,19 @@ func headOf(s *raftfsm.Store, r *reply, chatID, user string) error {
 		}
 		return err
 	}
-	chat, err := s.Chat(chatID)
-	if errors.Is(err, wire.ErrNoChat) {
+	head, err := s.HeadFor(chatID, user)
+	if errors.Is(err, wire.ErrNoChat) || errors.Is(err, wire.ErrNotMember) {
 		r.null()
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	m, ok := chat.Member(user)
-	if !ok {
-		r.null()
-		return nil
-	}
-	marks, err := s.Marks(chatID, user)
 	if err != nil {
 		return err
 	}
 	r.maps(7)
-	headFields(r, chatID, raftfsm.Head{LastSeq: chat.LastSeq, HotFrom: chat.HotFrom, Lamport: chat.Lamport})
-	r.fieldInt("deliveredUpTo", int64(marks.Delivered))
-	r.fieldInt("readUpTo", int64(marks.Read))
-	r.fieldInt("from", int64(firstVisible(m)))
+	headFields(r, chatID, head.Head)
+	r.fieldInt("deliveredUpTo", int64(head.Marks.Delivered))
+	r.fieldInt("readUpTo", int64(head.Marks.Read))
+	r.fieldInt("from", int64(firstVisible(head.Member)))
 	return nil
 }
 

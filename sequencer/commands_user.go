@@ -60,17 +60,18 @@ func userSeen(_ *conn, k *call, a args) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case len(a) == 4 && a.is(2, "AT"):
+	if len(a) == 4 && a.is(2, "AT") {
 		at, err := a.number(3, "AT", 1, uint64(wire.MaxSeq))
 		if err != nil {
 			return err
 		}
 		return k.submit(userID, raftfsm.Seen{UserID: userID, At: wire.Millis(at)}, writeValue)
-	case len(a) > 2 && !(len(a) == 3 && a.is(2, "STALE")):
-		return errSyntax
 	}
-	return k.read(reading{key: userID, stale: len(a) == 3}, func(s *raftfsm.Store, r *reply) error {
+	stale, err := a.stale(2)
+	if err != nil {
+		return err
+	}
+	return k.read(reading{key: userID, stale: stale}, func(s *raftfsm.Store, r *reply) error {
 		at, err := s.LastSeen(userID)
 		if err == nil {
 			r.intOrNull(int64(at))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -95,7 +96,7 @@ func TestProcesses_PreviousCommit(t *testing.T) {
 
 // seen writes what entries can hold from format 2 on.
 func (c *cluster) seen(patience time.Duration) error {
-	client := wire.NewClient(wire.ClientConfig{Seeds: c.resp})
+	client := wire.NewClient(wire.ClientConfig{Seeds: c.resp, Logger: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, err := client.Seen(ctx, "ann", wire.Millis(time.Now().UnixMilli()))
