@@ -21,6 +21,7 @@ type sharer struct {
 	addr   string // where its hub is reached
 	region string
 	log    bool // a failure was logged
+	seat   int  // the number of this hub's own lease; -1 while it has none
 	seen   map[string]sighting
 	epochs map[string]uint64 // of the leases, by name
 }
@@ -32,11 +33,15 @@ type sighting struct {
 	at    time.Time
 }
 
-// hubLeases begin the names of all leases of hubs: then the region, and "node" with an id or "feed" with a group.
+// hubLeases begin the names of all leases of hubs: then the region, and "seat" with a number or "feed" with a group. The meta group never forgets
+// a name, so hubs, which come and go, take turns at the same seats.
 const hubLeases = "hub/"
 
+// maxHubs is how many hubs a region can have.
+const maxHubs = 256
+
 func newSharer(srv *Server, self, addr string) *sharer {
-	return &sharer{srv: srv, isHub: addr != "", self: self, addr: addr, region: srv.region()}
+	return &sharer{srv: srv, isHub: addr != "", self: self, addr: addr, region: srv.region(), seat: -1}
 }
 
 // knownHub is a hub that has a lease for itself.
@@ -48,6 +53,7 @@ type view struct {
 	holders map[wire.GroupID]string            // the hub of this region that reads each feed
 	feeds   map[string]map[wire.GroupID]string // and those of all regions
 	epochs  map[string]uint64                  // of all leases, by name
+	taken   map[int]bool                       // seats of this region
 }
 
 // run goes on until ctx ends, and gives the leases of feeds back then, so that others need not wait for their end.
@@ -72,7 +78,7 @@ func (s *sharer) run(ctx context.Context) {
 
 // round looks at the leases once, and takes and keeps those that are this hub's.
 func (s *sharer) round(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, s.srv.limits.LeaseTime)
+	ctx, cancel := context.WithTimeout(ctx, s.srv.limits.LeaseTime/2)
 	defer cancel()
 	v, err := s.look(ctx)
 	if err == nil && s.isHub {
@@ -98,7 +104,7 @@ func (s *sharer) look(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{feeds: map[string]map[wire.GroupID]string{s.region: {}}, epochs: map[string]uint64{}}
+	v := &view{feeds: map[string]map[wire.GroupID]string{s.region: {}}, epochs: map[string]uint64{}, taken: map[int]bool{}}
 	v.holders = v.feeds[s.region]
 	for _, l := range s.alive(held, time.Now()) {
 		parts := strings.Split(l.Name, "/")
@@ -107,8 +113,11 @@ func (s *sharer) look(ctx context.Context) (*view, error) {
 		}
 		v.epochs[l.Name] = l.Epoch
 		switch node, addr, _ := strings.Cut(l.Holder, "@"); parts[2] {
-		case "node":
+		case "seat":
 			v.hubs = append(v.hubs, knownHub{node, addr, parts[1]})
+			if n, err := strconv.Atoi(parts[3]); err == nil && parts[1] == s.region {
+				v.taken[n] = true
+			}
 		case "feed":
 			if g, err := strconv.ParseUint(parts[3], 10, 16); err == nil {
 				if v.feeds[parts[1]] == nil {
@@ -148,10 +157,12 @@ func (s *sharer) linked(v *view) []knownHub {
 }
 
 func (s *sharer) holder() string    { return s.self + "@" + s.addr }
-func (s *sharer) nodeLease() string { return hubLeases + s.region + "/node/" + s.self }
+func (s *sharer) seatLease() string { return hubLeases + s.region + "/seat/" + strconv.Itoa(s.seat) }
 func (s *sharer) feed(g wire.GroupID) string {
 	return hubLeases + s.region + "/feed/" + strconv.Itoa(int(g))
 }
+
+var errNoSeat = errors.New("the region has as many hubs as it can have")
 
 // take prolongs and takes the leases that are to be this hub's.
 func (s *sharer) take(ctx context.Context, v *view) error {
@@ -162,13 +173,25 @@ func (s *sharer) take(ctx context.Context, v *view) error {
 		}
 	}
 	keep, drop := fairShare(s.self, others, v.holders, s.srv.hub.size())
-	names := []string{s.nodeLease()}
+	for n := 0; s.seat < 0 && n < maxHubs; n++ {
+		if !v.taken[n] {
+			s.seat = n
+		}
+	}
+	if s.seat < 0 {
+		return errNoSeat
+	}
+	names := []string{s.seatLease()}
 	for _, g := range keep {
 		names = append(names, s.feed(g))
 	}
 	results, err := s.srv.seq.RenewLeases(ctx, s.holder(), s.srv.limits.LeaseTime, names)
 	if err != nil {
 		return err // what this hub has it goes on with: nobody else can take it either
+	}
+	if results[0].Err != nil { // another hub was quicker: the next round tries another seat
+		s.seat = -1
+		return nil
 	}
 	s.epochs = v.epochs
 	for _, r := range results {
