@@ -153,6 +153,7 @@ func (d *dispatcher) seal(p *push) {
 		b.edge = nil
 	}
 	d.remote = d.remote[:0]
+	d.local.end(p)
 }
 
 // flush sends what was queued here and for other edges.

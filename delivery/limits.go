@@ -40,6 +40,7 @@ type Limits struct {
 	PageMessages       int           // messages in one page of catch-up; default 200
 	PageBytes          int           // of JSON in one page of history, which then ends early; default 256 KiB
 	CachedMembers      int           // members of all chats in the member cache; default 1,000,000
+	RecentBytes        int           // of the last messages of chats, for those who come back; default 64 MiB
 	ParkedEvents       int           // feed events of one chat that wait for its members; default 256
 	FeedEvents         int           // events in one read of the feed, at most 1,000; default 1,000
 	ReceiptDelay       time.Duration // how long a receipt may wait for others; default 250 ms
@@ -86,6 +87,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.PageMessages, 200)
 	def(&l.PageBytes, 256<<10)
 	def(&l.CachedMembers, 1_000_000)
+	def(&l.RecentBytes, 64<<20)
 	def(&l.ParkedEvents, 256)
 	def(&l.FeedEvents, 1000)
 	def(&l.ReceiptDelay, 250*time.Millisecond)

@@ -178,6 +178,7 @@ func (l *link) frame(k relay.Kind, payload []byte, out *local) error {
 			for _, user := range b.Entries[i].Users {
 				out.give(p, user)
 			}
+			out.end(p)
 		}
 		out.flush()
 		l.handedOn(b.Number)

@@ -202,7 +202,7 @@ func (s *session) place(chatID string, h wire.Head, want wire.Seq) (bad *problem
 	s.positions.set(chatID, next)
 	if next <= h.LastSeq {
 		cur := s.adopt(chatID)
-		cur.until = h.LastSeq
+		cur.until, cur.since = h.LastSeq, h.Since
 		s.behind++
 		s.moved = append(s.moved, cur)
 		s.enqueue(cur)

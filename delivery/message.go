@@ -18,6 +18,11 @@ func (m *message) frame(s *session) []byte {
 		}
 		return m.plain
 	}
+	return m.forStream()
+}
+
+// forStream returns the bytes for /stream.
+func (m *message) forStream() []byte {
 	if m.typed == nil {
 		m.typed = encodeMessage(m.Message, false)
 	}

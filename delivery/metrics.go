@@ -58,6 +58,13 @@ var edgeMetrics = meter.NewSet(nil,
 		func(v edgeSample) float64 { return float64(v.stats.pulls.Load()) }),
 	meter.Counter("quorate_delivery_catchup_failures_total", "Pages of catch-up that could not be read; they are asked for again.",
 		func(v edgeSample) float64 { return float64(v.stats.pullFailures.Load()) }),
+	meter.Counters("quorate_delivery_recent_pages_total", "Pages of catch-up looked for in this node's memory, by whether they were there.", []string{"found"},
+		func(v edgeSample, put func(float64, ...string)) {
+			put(float64(v.srv.recent.hits.Load()), "yes")
+			put(float64(v.srv.recent.misses.Load()), "no")
+		}),
+	meter.Gauge("quorate_delivery_recent_bytes", "Messages of chats that are kept for those who come back.",
+		func(v edgeSample) float64 { return float64(v.srv.recent.size()) }),
 	meter.Gauge("quorate_delivery_loads_waiting", "Sessions that wait for their chats to be read.",
 		func(v edgeSample) float64 { return float64(len(v.srv.loads.queue)) }),
 	meter.Gauge("quorate_delivery_loads_limit", "Sessions that may wait so; beyond, clients are sent away.",

@@ -13,6 +13,7 @@ type push struct {
 	relay.Item
 	message message // of ItemMessage
 	encoded []byte  // for other edges
+	here    bool    // it is a message, and somebody here was offered it
 }
 
 func newPush(i relay.Item) *push {
@@ -65,11 +66,19 @@ func (l *local) give(p *push, user string) {
 	if p.Kind == relay.ItemMessage {
 		v = l.srv.rollout.of(p.ChatID)
 		l.given[v] += uint64(len(sessions))
+		p.here = true
 	}
 	for _, s := range sessions {
 		if p.to(s) {
 			l.touched[v] = append(l.touched[v], s)
 		}
+	}
+}
+
+// end follows when a push has been given to all.
+func (l *local) end(p *push) {
+	if p.here {
+		l.srv.recent.add(&p.message)
 	}
 }
 

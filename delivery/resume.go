@@ -21,6 +21,9 @@ import (
 //     goes live only when a page has reached the head and next > known, both looked at under the lock.
 //   - The event is dispatched while the cursor is live: S == next is pushed; S < next was pushed; S > next notes S and asks
 //     for pages again.
+//   - A page is asked for that this node remembers: it is taken from memory only where the chat's messages are there without a hole from the
+//     cursor through all that the session knows to exist, and where the user may read all of them as of hello. What was committed after that is
+//     noted in known while the page is taken, or is pushed after it.
 //   - The outbox has no room: as if a page were pending; the cursor goes back to pages and asks when there is room.
 //   - The edge's feed position was trimmed, or a chat's parked events were dropped: every cursor concerned gets a known above
 //     what it may have missed, or is told to look once.
@@ -37,6 +40,7 @@ type cursor struct {
 	next    wire.Seq // pushed next; 0: not known yet, the member's delivered watermark will tell
 	known   wire.Seq // the highest seq the feed told of while the cursor was not live
 	until   wire.Seq // what was there at hello; 0 once it is passed
+	since   wire.Seq // the user may read all from here on, as of hello; 0: not known
 	gen     uint32   // rises when the user leaves, so that a page asked for before is not pushed
 	queued  bool     // in the session's queue
 	pulling bool     // a page is asked for
@@ -50,6 +54,7 @@ type pull struct {
 	gen   uint32
 	next  wire.Seq
 	count int
+	upTo  wire.Seq // the chat has messages up to here; 0: it is not known how many
 }
 
 // push offers the session one live message; typed and plain give its frame in the session's form. It tells whether the
@@ -226,7 +231,7 @@ func (s *session) left(chatID string) {
 
 // drop takes a cursor out of service. next stays, for a member who comes back while connected.
 func (s *session) drop(cur *cursor) {
-	cur.gone, cur.known = true, 0
+	cur.gone, cur.known, cur.since = true, 0, 0
 	cur.gen++
 	s.reached(cur)
 }
@@ -250,7 +255,11 @@ func (s *session) pump() (pulls []pull) {
 		}
 		cur.pulling = true
 		s.pulls++
-		pulls = append(pulls, pull{cur, cur.gen, cur.next, s.page})
+		p := pull{cur: cur, gen: cur.gen, next: cur.next, count: s.page}
+		if cur.since > 0 && cur.next >= cur.since && !cur.again && s.plain == "" {
+			p.upTo = max(cur.known, cur.until)
+		}
+		pulls = append(pulls, p)
 	}
 	return pulls
 }
@@ -263,6 +272,12 @@ func (s *session) start(pulls []pull) {
 		if p.next == 0 {
 			s.srv.seq.HeadAsync(timeout, p.cur.chatID, s.user, func(h wire.Head, err error) { s.placed(p, h, err) })
 			continue
+		}
+		if p.upTo >= p.next {
+			if page, ok := s.srv.recent.page(p.cur.chatID, p.next, p.upTo, p.count); ok {
+				s.remembered(p, page)
+				continue
+			}
 		}
 		q := wire.RangeRequest{ChatID: p.cur.chatID, From: p.next, Count: p.count, ForUser: s.user}
 		s.srv.seq.RangeAsync(timeout, q, func(page wire.Page, err error) { s.pulled(p, page, err) })
@@ -304,6 +319,30 @@ func (s *session) pulled(p pull, page wire.Page, err error) {
 		p.cur.next = max(p.cur.next, page.Next)
 		return page.Next != 0 || p.cur.known >= p.cur.next
 	})
+	s.caughtUp(pushed)
+}
+
+// remembered takes a page from this node's memory.
+func (s *session) remembered(p pull, page []recentMessage) {
+	pushed := uint64(0)
+	s.settle(p, nil, func() bool {
+		for _, m := range page {
+			if m.seq < p.cur.next {
+				continue
+			}
+			if !s.room(m.frame, 2) {
+				return true
+			}
+			p.cur.next = m.seq + 1
+			pushed++
+		}
+		return p.cur.known >= p.cur.next || p.cur.until >= p.cur.next
+	})
+	s.caughtUp(pushed)
+}
+
+// caughtUp counts what a page brought, and sends it.
+func (s *session) caughtUp(pushed uint64) {
 	s.srv.stats.pushedCaughtUp.Add(pushed)
 	s.mu.Lock()
 	c, open := s.c, s.state == stateLive

@@ -108,6 +108,7 @@ type Server struct {
 	announcer *announcer
 	presence  *presence
 	rollout   *rollout
+	recent    *recent
 	id        string // of this process
 	loads     *loader
 	receipts  *receiptWriter
@@ -193,6 +194,7 @@ func newServer(cfg Config) *Server {
 	s.router = newRouter(s)
 	s.presence = newPresence(s)
 	s.rollout = newRollout(s)
+	s.recent = newRecent(s.limits.RecentBytes)
 	s.registry = newRegistry(s.limits.UserConnections, func(user string) {
 		s.announcer.changed(user)
 		s.presence.changed(user)

@@ -253,11 +253,12 @@ func headOf(s *raftfsm.Store, r *reply, chatID, user string) error {
 	if err != nil {
 		return err
 	}
-	r.maps(7)
+	r.maps(8)
 	headFields(r, chatID, head.Head)
 	r.fieldInt("deliveredUpTo", int64(head.Marks.Delivered))
 	r.fieldInt("readUpTo", int64(head.Marks.Read))
 	r.fieldInt("from", int64(firstVisible(head.Member)))
+	r.fieldInt("since", int64(head.Member.Intervals[len(head.Member.Intervals)-1].From)) // a member has one, and the last is open
 	return nil
 }
 

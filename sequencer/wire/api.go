@@ -65,6 +65,7 @@ type Head struct {
 	LastSeq, HotFrom              Seq
 	Lamport                       Lamport
 	DeliveredUpTo, ReadUpTo, From Seq // only for a user
+	Since                         Seq // only for a user: he may read all from here on; 0 of a node that does not tell
 }
 
 // Mark raises one member's watermarks in a chat; 0 leaves one as it is.

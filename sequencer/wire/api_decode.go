@@ -185,7 +185,7 @@ func decodeHeads(chatIDs []string, r Reply) ([]Head, error) {
 		heads[i] = Head{
 			ChatID: f.id("chatId"), Found: true, LastSeq: Seq(f.num("lastSeq")), HotFrom: Seq(f.num("hotFrom")),
 			Lamport: Lamport(f.num("lamport")), DeliveredUpTo: Seq(f.num("deliveredUpTo")), ReadUpTo: Seq(f.num("readUpTo")),
-			From: Seq(f.num("from")),
+			From: Seq(f.num("from")), Since: Seq(f.num("since")),
 		}
 		if heads[i].ChatID != chatIDs[i] {
 			f.fail("chatId", errors.New("not the chat that was asked for"))
