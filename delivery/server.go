@@ -209,7 +209,7 @@ func newServer(cfg Config) *Server {
 	s.memory = newMemoryMeter()
 	s.addresses = newAddresses(s.limits, cfg.UnlimitedAddresses)
 	s.engine = newEngine(engineConfig{
-		MaxConns: s.limits.Connections, MaxFrameBytes: s.limits.FrameBytes, OutboxBytes: s.limits.OutboxBytes,
+		MaxConns: s.limits.Connections, MaxFrameBytes: s.limits.FrameBytes, OutboxBytes: s.limits.OutboxBytes, StallTimeout: s.limits.StallTimeout,
 		AllowedOrigins: cfg.OriginAllow, Addresses: s.addresses, Logger: s.log, Closed: s.stats.closed,
 	})
 	s.http = &http.Server{
