@@ -124,7 +124,7 @@ func (c *conn) onWritten(n int) {
 	}
 }
 
-// resume runs on the resumer: it writes what is queued, goes on where a parked piece is out, and calls onDrained where that is due.
+// resume runs on the resumer: it goes on writing where a parked piece is out, and calls onDrained where that is due.
 func (c *conn) resume() {
 	c.mu.Lock()
 	if c.parkLen > 0 && c.parked.Load() == 0 && !c.dead {
@@ -132,9 +132,6 @@ func (c *conn) resume() {
 		c.parkLen = 0
 		c.tookLocked(n)
 		c.writeOwned()
-		c.mu.Lock()
-	} else if c.parkLen == 0 {
-		c.writeUnlock()
 		c.mu.Lock()
 	}
 	due := c.drained

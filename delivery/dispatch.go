@@ -165,12 +165,3 @@ func (d *dispatcher) flush() {
 	clear(d.touched)
 	d.touched = d.touched[:0]
 }
-
-// deliver hands on events that were parked in the member cache, on the goroutine that read the chat.
-func (h *hub) deliver(chat *wire.Chat, events []*wire.Event) {
-	d := newDispatcher(h)
-	for _, ev := range events {
-		d.event(chat, ev)
-	}
-	d.flush()
-}

@@ -95,6 +95,7 @@ type engine struct {
 	nb       *nbio.Engine
 	wheel    *wheel
 	resumers []*resumer
+	flushers *flushers
 	stop     chan struct{} // closed when the last connection is gone
 	running  sync.WaitGroup
 
@@ -116,8 +117,8 @@ func newEngine(cfg engineConfig) *engine {
 	cfg = cfg.withDefaults()
 	e := &engine{
 		cfg:   cfg,
-		wheel: newWheel(cfg.tick()),
-		stop:  make(chan struct{}), left: make(chan struct{}, 1), ended: make(chan struct{}),
+		wheel: newWheel(cfg.tick()), flushers: newFlushers(),
+		stop: make(chan struct{}), left: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	e.nb = nbio.NewEngine(nbio.Config{
 		Name:    "delivery",
@@ -155,6 +156,7 @@ func (e *engine) start() error {
 		defer e.running.Done()
 		e.wheel.run(e.stop, (*conn).onTimer)
 	}()
+	e.flushers.open(e.cfg.Pollers-1, e.stop)
 	for _, r := range e.resumers {
 		go func() {
 			defer e.running.Done()
@@ -197,6 +199,7 @@ func (e *engine) close(ctx context.Context) error {
 	e.pairs.close()
 	close(e.stop)
 	e.running.Wait()
+	e.flushers.close()
 	e.nb.Stop()
 	return err
 }
@@ -263,11 +266,13 @@ func (e *engine) flush(dirty []*conn) {
 	}
 }
 
-// flushSpread has the resumers write out what sendLater has queued: several connections at a time, and the caller goes on.
+// flushSpread is flush by several goroutines, where there are many connections.
 func (e *engine) flushSpread(dirty []*conn) {
-	for _, c := range dirty {
-		c.resumer().add(c)
+	if len(dirty) < flushSpread {
+		e.flush(dirty)
+		return
 	}
+	e.flushers.flush(dirty, e.cfg.Pollers-1)
 }
 
 // adopt moves a connection from net/http into epoll. early is what the client sent right behind its handshake. The caller has

@@ -19,7 +19,8 @@ import (
 // parked in order, so a feed reader never waits. Chats are immutable once they are in the cache.
 type memberCache struct {
 	seq     *wire.Client
-	deliver func(*wire.Chat, []*wire.Event) // hands parked events on, in order
+	spawn   func(func())       // runs what takes long
+	parcel  func() *dispatcher // hands parked events on, in order
 	after   func(time.Duration, func())
 	log     *slog.Logger
 	most    int // members of all chats together
@@ -59,7 +60,7 @@ func newMemberCache(srv *Server) *memberCache {
 }
 
 // event takes the next event of a chat. It returns the chat as it is right after the event, where it is known; otherwise
-// the event is parked and comes back through deliver.
+// the event is parked and handed on when the chat has been read.
 func (m *memberCache) event(ev *wire.Event) (*wire.Chat, bool) {
 	m.mu.Lock()
 	c := m.chats[ev.ChatID]
@@ -197,9 +198,23 @@ func (m *memberCache) read(c *cachedChat) {
 	})
 }
 
-// filled takes the answer to read: it hands on what was parked until nothing is, and only then opens the chat to the feed
-// reader, so that the order stays.
+// filled takes the answer to read. It is on the goroutine that brings all answers, so it does not hand anything on itself.
 func (m *memberCache) filled(c *cachedChat, chat *wire.Chat, err error) {
+	m.mu.Lock()
+	busy := len(c.parked) > 0 || c.dropped > 0
+	m.mu.Unlock()
+	if busy && err == nil {
+		m.spawn(func() { m.settle(c, chat, err) })
+		return
+	}
+	m.settle(c, chat, err)
+}
+
+// settle hands on what was parked until nothing is, and only then opens the chat to the feed reader, so that the order stays. What it hands on
+// is queued for the sessions at once and written when all is: a chat in which much happens would never be through otherwise.
+func (m *memberCache) settle(c *cachedChat, chat *wire.Chat, err error) {
+	out := m.parcel()
+	defer out.flush()
 	for {
 		m.mu.Lock()
 		if c.stale {
@@ -234,20 +249,20 @@ func (m *memberCache) filled(c *cachedChat, chat *wire.Chat, err error) {
 		if err != nil || len(parked) == 0 && dropped == 0 && len(waiting) == 0 {
 			return
 		}
-		chat = m.handOn(chat, parked, dropped)
+		chat = handOn(out, chat, parked, dropped)
 	}
 }
 
-// handOn delivers parked events and returns the chat as it is after them.
-func (m *memberCache) handOn(chat *wire.Chat, parked []*wire.Event, dropped wire.Seq) *wire.Chat {
+// handOn dispatches parked events and returns the chat as it is after them.
+func handOn(out *dispatcher, chat *wire.Chat, parked []*wire.Event, dropped wire.Seq) *wire.Chat {
 	for _, ev := range parked {
 		if next, ok := changed(chat, ev); ok {
 			chat = next
 		}
-		m.deliver(chat, []*wire.Event{ev})
+		out.event(chat, ev)
 	}
 	if dropped > 0 {
-		m.deliver(chat, []*wire.Event{{Kind: eventDropped, ChatID: chat.ChatID, Seq: dropped}})
+		out.event(chat, &wire.Event{Kind: eventDropped, ChatID: chat.ChatID, Seq: dropped})
 	}
 	return chat
 }

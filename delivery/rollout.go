@@ -16,7 +16,7 @@ type variant byte
 
 const (
 	inline   variant = iota // whoever dispatches a batch writes to its connections, one after the other
-	spread                  // the engine's writers do, several at a time, while the next batch is dispatched
+	spread                  // where they are many, the engine's flushers help
 	variants                // how many there are
 )
 

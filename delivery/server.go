@@ -120,6 +120,9 @@ type Server struct {
 	http    *http.Server
 	drained atomic.Bool // Close has begun
 
+	spawning sync.Mutex
+	spawned  bool // no more goroutines: Close waits for those there are
+
 	stopSharing  context.CancelFunc // the leases of feeds
 	stopWork     context.CancelFunc // feeds, loads and sweeps
 	stopReceipts context.CancelFunc
@@ -202,7 +205,8 @@ func newServer(cfg Config) *Server {
 	s.hub = newHub(s)
 	s.hub.presence = s.presence
 	s.members = newMemberCache(s)
-	s.members.deliver = s.hub.deliver
+	s.members.parcel = func() *dispatcher { return newDispatcher(s.hub) }
+	s.members.spawn = s.spawn
 	s.loads = newLoader(s)
 	s.receipts = newReceiptWriter(s)
 	s.greeter = newGreeter(s)
@@ -319,6 +323,9 @@ func (s *Server) Close(ctx context.Context) error {
 		if s.keys.remote != nil {
 			s.keys.remote.close()
 		}
+		s.spawning.Lock()
+		s.spawned = true
+		s.spawning.Unlock()
 		s.wg.Wait()
 		s.err = errors.Join(err, s.seq.Close())
 	})
@@ -334,6 +341,16 @@ func (s *Server) awaitRequests(ctx context.Context) {
 		for session.inFlight() > 0 && pause(ctx, 5*time.Millisecond) {
 		}
 	}
+}
+
+// spawn runs f on a goroutine that Close waits for, or not at all when that has begun to wait.
+func (s *Server) spawn(f func()) {
+	s.spawning.Lock()
+	defer s.spawning.Unlock()
+	if s.spawned {
+		return
+	}
+	s.wg.Go(f)
 }
 
 // after runs f later, unless the edge is closing by then.

@@ -124,6 +124,14 @@ func (p *process) kill() {
 	<-p.done
 }
 
+// signal sends the process a signal.
+func (p *process) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatalf("signal %s: %v", p.name, err)
+	}
+}
+
 // stop asks the process to end, as an operator does, and gives its exit code.
 func (p *process) stop(t *testing.T, within time.Duration) int {
 	t.Helper()

@@ -84,7 +84,7 @@ func TestProcesses_KilledOneByOneAndAllAtOnce(t *testing.T) {
 	}
 }
 
-// cluster is three sequencers and two delivery nodes.
+// cluster is three sequencers and some delivery nodes.
 type cluster struct {
 	binary       string
 	secret       []byte
@@ -93,6 +93,12 @@ type cluster struct {
 }
 
 func startCluster(t *testing.T) *cluster {
+	t.Helper()
+	return startClusterOf(t, 2)
+}
+
+// startClusterOf is startCluster with another number of delivery nodes.
+func startClusterOf(t *testing.T, edges int) *cluster {
 	t.Helper()
 	return startClusterOf(t, buildBinary(t))
 }
@@ -106,7 +112,7 @@ func startClusterOf(t *testing.T, program string) *cluster {
 	if err := os.WriteFile(secret, c.secret, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addrs := freeAddrs(t, 3*3+2*2)
+	addrs := freeAddrs(t, 3*3+2*edges)
 	var bootstrap []string
 	for i := range 3 {
 		bootstrap = append(bootstrap, fmt.Sprintf("n%d=%s", i+1, addrs[i]))
@@ -118,10 +124,10 @@ func startClusterOf(t *testing.T, program string) *cluster {
 			"--data", filepath.Join(dir, name), "--groups", "2", "--raft-addr", addrs[i], "--resp-addr", c.resp[i],
 			"--ops-addr", addrs[6+i], "--bootstrap", strings.Join(bootstrap, ",")))
 	}
-	for i := range 2 {
+	for i := range edges {
 		c.urls = append(c.urls, "http://"+addrs[9+i])
 		c.edges = append(c.edges, newProcess(t, fmt.Sprintf("e%d", i+1), dir, c.binary, "delivery",
-			"--sequencers", strings.Join(c.resp, ","), "--addr", addrs[9+i], "--ops-addr", addrs[11+i],
+			"--sequencers", strings.Join(c.resp, ","), "--addr", addrs[9+i], "--ops-addr", addrs[9+edges+i],
 			"--jwt-secret-file", secret))
 	}
 	for _, p := range slices.Concat(c.nodes, c.edges) {
