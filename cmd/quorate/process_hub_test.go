@@ -13,7 +13,7 @@ const hubsSettle = 500 * time.Millisecond
 // TestProcesses_HubsComeAndGo has three delivery nodes that share the feeds between them. One after the other is killed, stopped and
 // continued, and told to end and started again, all under a talking crowd; every promise is held against the logs after each.
 func TestProcesses_HubsComeAndGo(t *testing.T) {
-	c := startClusterOf(t, 3)
+	c := startClusterOf(t, buildBinary(t), 3)
 	crowd := c.crowd(t)
 	crowd.talkUntil(t, talkAcks)
 
@@ -35,11 +35,11 @@ func TestProcesses_HubsComeAndGo(t *testing.T) {
 	crowd.talkUntil(t, talkAcks)
 	crowd.check(t)
 
-	t.Log("a hub that stands still for longer than its leases last")
-	c.edges[0].signal(t, syscall.SIGSTOP)
+	t.Log("a hub that stands still for longer than its leases last; the clients are at the first node, which was left")
+	c.edges[1].signal(t, syscall.SIGSTOP)
 	crowd.talkUntil(t, talkAcks)
 	time.Sleep(4 * time.Second) // the fault itself
-	c.edges[0].signal(t, syscall.SIGCONT)
+	c.edges[1].signal(t, syscall.SIGCONT)
 	crowd.talkUntil(t, talkAcks)
 	crowd.check(t)
 

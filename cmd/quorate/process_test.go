@@ -94,17 +94,11 @@ type cluster struct {
 
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	return startClusterOf(t, 2)
+	return startClusterOf(t, buildBinary(t), 2)
 }
 
-// startClusterOf is startCluster with another number of delivery nodes.
-func startClusterOf(t *testing.T, edges int) *cluster {
-	t.Helper()
-	return startClusterOf(t, buildBinary(t))
-}
-
-// startClusterOf is startCluster whose nodes run a program of their own; the edges run this one.
-func startClusterOf(t *testing.T, program string) *cluster {
+// startClusterOf is startCluster whose sequencers run a program of their own, with another number of delivery nodes, which run this one.
+func startClusterOf(t *testing.T, program string, edges int) *cluster {
 	t.Helper()
 	c := &cluster{binary: buildBinary(t), secret: []byte("a secret for this test alone")}
 	dir := t.TempDir()

@@ -70,7 +70,7 @@ func TestProcesses_Upgrade(t *testing.T) {
 // them back in between.
 func TestProcesses_PreviousCommit(t *testing.T) {
 	previous := buildCommit(t, "HEAD~1")
-	c := startClusterOf(t, previous)
+	c := startClusterOf(t, previous, 2)
 	crowd := c.crowd(t)
 	crowd.talkUntil(t, talkAcks)
 	for _, step := range []struct {
