@@ -23,6 +23,8 @@ type Config struct {
 	Check     CheckConfig     `koanf:"check"`
 	Doctor    DoctorConfig    `koanf:"doctor"`
 	Bench     BenchConfig     `koanf:"bench"`
+	Fanout    LiveConfig      `koanf:"fanout"`
+	Live      LiveConfig      `koanf:"live"`
 }
 
 // LogConfig is how every command logs. Logs go to standard error.
@@ -120,6 +122,22 @@ type BenchConfig struct {
 	Hold        time.Duration `koanf:"hold" doc:"how long the connections stay when all are there"`
 }
 
+// LiveConfig is a bench of messages to members who are online.
+type LiveConfig struct {
+	Targets    []string      `koanf:"targets" doc:"delivery nodes to load, http://IP:port; the members are spread over them"`
+	SecretFile string        `koanf:"secret-file" doc:"file with the HS256 secret for the users' tokens"`
+	NoAuth     bool          `koanf:"no-auth" doc:"show 'user:NAME' in place of a token"`
+	Chats      int           `koanf:"chats" doc:"groups, with members of their own each"`
+	Members    int           `koanf:"members" doc:"members of each group, all online"`
+	InFlight   int           `koanf:"in-flight" doc:"messages of each group that are not yet with all members (closed loop); 0 for a rate"`
+	Rate       int           `koanf:"rate" doc:"messages in a second over all groups, planned beforehand (open loop); 0 for in flight"`
+	Size       int           `koanf:"size" doc:"bytes of a text"`
+	Warmup     time.Duration `koanf:"warmup" doc:"time before anything counts"`
+	For        time.Duration `koanf:"for" doc:"time that counts"`
+	Ack        bool          `koanf:"ack" doc:"members acknowledge what they get"`
+	Servers    []string      `koanf:"servers" doc:"pids of this machine whose processor time is told"`
+}
+
 // RaftConfig is where the raft commands ask.
 type RaftConfig struct {
 	RESPAddr     string `koanf:"resp-addr" doc:"RESP address of any sequencer node"`
@@ -208,6 +226,14 @@ func defaultConfig() Config {
 		Check: CheckConfig{
 			Sequencers: []string{"127.0.0.1:7379"}, Username: trust.DefaultUser, Format: "text", Timeout: 10 * time.Second, Interval: time.Second,
 			LagWarning: 1000, LagCritical: 10_000,
+		},
+		Fanout: LiveConfig{
+			Targets: []string{"http://127.0.0.1:8080"}, SecretFile: devData + "/" + secretFile, Chats: 1, Members: 256, InFlight: 1,
+			Size: 100, Warmup: 3 * time.Second, For: 20 * time.Second,
+		},
+		Live: LiveConfig{
+			Targets: []string{"http://127.0.0.1:8080"}, SecretFile: devData + "/" + secretFile, Chats: 250, Members: 2, Rate: 500,
+			Size: 100, Warmup: 3 * time.Second, For: 30 * time.Second, Ack: true,
 		},
 		Bench: BenchConfig{
 			Target: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile, Connections: 1000, Chats: 20, Members: 256, Rate: 1000,
