@@ -118,7 +118,7 @@ func TestMetrics_WaitingOutboxIsSeen(t *testing.T) {
 
 // TestMetrics_ReceiptsAreMerged counts marks that meet one that waits, and one for which there is no room.
 func TestMetrics_ReceiptsAreMerged(t *testing.T) {
-	w := &receiptWriter{stats: newStats(), most: 2, pending: map[markKey]wire.Mark{}, full: make(chan struct{}, 1)}
+	w := &receiptWriter{stats: newStats(), most: 2, pending: map[string]*waitingMarks{}, full: make(chan struct{}, 1)}
 	for _, user := range []string{"a", "b", "a", "a", "c"} {
 		_ = w.add("chat", wire.Mark{UserID: user, Read: 1}) // the last is refused, as the counts tell
 	}

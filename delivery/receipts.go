@@ -4,14 +4,23 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// markKey is the member whose watermarks a mark raises.
-type markKey struct{ chatID, user string }
+// waitingMarks are the marks of one chat that wait for others.
+type waitingMarks struct {
+	chatID string
+	marks  map[string]wire.Mark // by user
+	due    time.Time            // to be written
+}
+
+// receiptTicks is in how many steps the receipts of one delay are written. All at once they would hold up messages.
+const receiptTicks = 16
 
 // receiptWriter coalesces receipts: of one member in one chat only the highest matters, and the members of one chat go into
 // one command. It takes only marks of messages that were pushed to the member, so they are never refused for what they say.
@@ -25,8 +34,10 @@ type receiptWriter struct {
 	log     *slog.Logger
 
 	mu      sync.Mutex
-	pending map[markKey]wire.Mark
-	full    chan struct{} // has room for one: write before the delay is over
+	pending map[string]*waitingMarks // by chat
+	order   []*waitingMarks          // by when they are due
+	count   int                      // of marks in pending
+	full    chan struct{}            // has room for one: write before the delay is over
 	wg      sync.WaitGroup
 }
 
@@ -34,7 +45,7 @@ func newReceiptWriter(srv *Server) *receiptWriter {
 	return &receiptWriter{
 		seq: srv.seq, stats: srv.stats, delay: srv.limits.ReceiptDelay, most: srv.limits.PendingReceipts,
 		timeout: srv.limits.RequestTimeout, log: srv.log,
-		pending: map[markKey]wire.Mark{}, full: make(chan struct{}, 1),
+		pending: map[string]*waitingMarks{}, full: make(chan struct{}, 1),
 	}
 }
 
@@ -50,19 +61,29 @@ func (w *receiptWriter) add(chatID string, m wire.Mark) *problem {
 
 // merge puts a mark among those that wait.
 func (w *receiptWriter) merge(chatID string, m wire.Mark) *problem {
-	key := markKey{chatID, m.UserID}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	have, ok := w.pending[key]
-	if !ok && len(w.pending) >= w.most {
+	var have wire.Mark
+	chat, ok := w.pending[chatID], false
+	if chat != nil {
+		have, ok = chat.marks[m.UserID]
+	}
+	if !ok && w.count >= w.most {
 		return refuse(codeOverloaded, "too many receipts wait")
+	}
+	if chat == nil {
+		chat = &waitingMarks{chatID: chatID, marks: map[string]wire.Mark{}, due: time.Now().Add(w.delay)}
+		w.pending[chatID] = chat
+		w.order = append(w.order, chat)
 	}
 	if ok {
 		w.stats.marksMerged.Add(1)
+	} else {
+		w.count++
 	}
 	m.Delivered, m.Read = max(m.Delivered, have.Delivered), max(m.Read, have.Read)
-	w.pending[key] = m
-	if len(w.pending) > w.most/2 {
+	chat.marks[m.UserID] = m
+	if w.count > w.most/2 {
 		select {
 		case w.full <- struct{}{}:
 		default:
@@ -74,19 +95,36 @@ func (w *receiptWriter) merge(chatID string, m wire.Mark) *problem {
 // open starts the writing goroutine. When ctx ends it writes what it has and stops.
 func (w *receiptWriter) open(ctx context.Context) {
 	w.wg.Go(func() {
-		tick := time.NewTicker(w.delay)
+		tick := time.NewTicker(max(w.delay/receiptTicks, time.Millisecond))
 		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
-				w.write()
+				w.write(w.take(time.Now().Add(w.delay)))
 				return
-			case <-tick.C:
+			case now := <-tick.C:
+				w.write(w.take(now))
 			case <-w.full:
+				w.write(w.take(time.Now().Add(w.delay)))
 			}
-			w.write()
 		}
 	})
+}
+
+// take takes the marks out that are due by a time.
+func (w *receiptWriter) take(by time.Time) []*waitingMarks {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for ; n < len(w.order) && !w.order[n].due.After(by); n++ {
+		w.count -= len(w.order[n].marks)
+		delete(w.pending, w.order[n].chatID)
+	}
+	due := w.order[:n:n]
+	if w.order = w.order[n:]; len(w.order) == 0 {
+		w.order = nil
+	}
+	return due
 }
 
 func (w *receiptWriter) close() { w.wg.Wait() }
@@ -94,25 +132,18 @@ func (w *receiptWriter) close() { w.wg.Wait() }
 // receiptWindow is how many chats' receipts are under way at a time.
 const receiptWindow = 256
 
-// write writes everything that waits, one command per chat, and waits for the answers, so that at most one batch is under
-// way and the next one grows meanwhile.
-func (w *receiptWriter) write() {
-	w.mu.Lock()
-	pending := w.pending
-	w.pending = map[markKey]wire.Mark{}
-	w.mu.Unlock()
-	chats := map[string][]wire.Mark{}
-	for key, m := range pending {
-		chats[key.chatID] = append(chats[key.chatID], m)
-	}
+// write writes marks, one command per chat, and waits for the answers, so that at most one batch is under way and the next one grows
+// meanwhile.
+func (w *receiptWriter) write(due []*waitingMarks) {
 	window := make(chan struct{}, receiptWindow)
 	var wg sync.WaitGroup
-	for chatID, marks := range chats {
+	for _, chat := range due {
+		marks := slices.Collect(maps.Values(chat.marks))
 		window <- struct{}{}
 		wg.Add(1)
 		w.stats.receiptCommands.Add(1)
-		w.seq.ReceiptAsync(w.timeout, chatID, marks, func(results []wire.MarkResult, err error) {
-			w.written(chatID, marks, results, err)
+		w.seq.ReceiptAsync(w.timeout, chat.chatID, marks, func(results []wire.MarkResult, err error) {
+			w.written(chat.chatID, marks, results, err)
 			<-window
 			wg.Done()
 		})
