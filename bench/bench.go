@@ -13,6 +13,7 @@ type IdleConfig struct {
 	Target      string                            // http://host:port of a delivery node
 	Metrics     string                            // http://host:port of that node's operations port; "" for none
 	Connections int                               // one user each
+	FirstUser   int                               // the number of the first of them: other runs beside this one have other users
 	Chats       int                               // of each user
 	Members     int                               // of each chat, at most 256
 	Rate        int                               // connections begun in a second
@@ -25,6 +26,7 @@ type IdleConfig struct {
 type IdleResult struct {
 	Connections  int           `json:"connections"` // that were welcomed
 	Failed       int           `json:"failed"`      // that were not, or ended
+	Why          string        `json:"why"`         // the first that failed did so, and in which state
 	Pings        int           `json:"pings"`       // that were answered
 	Setup        time.Duration `json:"setupNs"`     // to make the chats
 	Open         time.Duration `json:"openNs"`      // from the first connection to the last welcome

@@ -37,10 +37,10 @@ func (c *IdleConfig) makeChats(ctx context.Context) error {
 func (c *IdleConfig) makeChat(ctx context.Context, client *http.Client, n int) error {
 	members := make([]string, c.Members)
 	for i := range members {
-		members[i] = userName((n*c.Members + i) % c.Connections)
+		members[i] = userName(c.FirstUser + (n*c.Members+i)%c.Connections)
 	}
 	body, err := json.Marshal(map[string]any{
-		"type": "group", "chatId": fmt.Sprintf("bench-%d-%d-%d-%d", c.Connections, c.Chats, c.Members, n), "members": members,
+		"type": "group", "chatId": fmt.Sprintf("bench-%d-%d-%d-%d-%d", c.FirstUser, c.Connections, c.Chats, c.Members, n), "members": members,
 	})
 	if err != nil {
 		return err

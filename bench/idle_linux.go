@@ -83,6 +83,10 @@ const (
 	idlerIdle                  // welcomed
 )
 
+func (s idlerState) String() string {
+	return [...]string{"connecting", "shaking hands", "greeting", "idle"}[s]
+}
+
 // herd is all connections, of one goroutine.
 type herd struct {
 	cfg    *IdleConfig
@@ -223,7 +227,8 @@ func (h *herd) handle(fd int32) {
 		return
 	}
 	if h.why == nil {
-		h.why = fmt.Errorf("bench: connection %d: %w", i.number, err)
+		h.why = fmt.Errorf("bench: connection %d, %s, after %v: %w", i.number, i.state, time.Since(i.began).Round(time.Millisecond), err)
+		h.result.Why = h.why.Error()
 	}
 	if i.state == idlerIdle {
 		h.result.Connections--
@@ -285,7 +290,7 @@ func (h *herd) take(fd int32, i *idler, b []byte) (rest []byte, err error) {
 		if status, _, _ := strings.Cut(string(head), "\r\n"); !strings.HasPrefix(status, "HTTP/1.1 101") {
 			return nil, fmt.Errorf("the handshake was answered %q", status)
 		}
-		token, err := h.cfg.Token(userName(int(i.number)))
+		token, err := h.cfg.Token(userName(h.cfg.FirstUser + int(i.number)))
 		if err != nil {
 			return nil, err
 		}

@@ -1,9 +1,12 @@
 package delivery
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -12,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"golang.org/x/sys/unix"
 
 	"github.com/quorate/quorate/delivery/frame"
@@ -20,7 +24,12 @@ import (
 // rawSocket is a client that is a descriptor and nothing else, so that a benchmark measures the server.
 func rawSocket(b *testing.B, rig *engineRig) int {
 	b.Helper()
-	addr, err := net.ResolveTCPAddr("tcp", rig.addr)
+	return rawSocketTo(b, rig.addr)
+}
+
+func rawSocketTo(b *testing.B, target string) int {
+	b.Helper()
+	addr, err := net.ResolveTCPAddr("tcp", target)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -34,7 +43,7 @@ func rawSocket(b *testing.B, rig *engineRig) int {
 		b.Fatal(err)
 	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if _, err := unix.Write(fd, []byte(strings.ReplaceAll(goodHandshake, "HOST", rig.addr))); err != nil {
+	if _, err := unix.Write(fd, []byte(strings.ReplaceAll(goodHandshake, "HOST", target))); err != nil {
 		b.Fatal(err)
 	}
 	var answer [512]byte
@@ -99,6 +108,55 @@ func BenchmarkIdleConn(b *testing.B) {
 		}
 	}
 	report()
+}
+
+// BenchmarkIdleGoroutine is BenchmarkIdleConn of a plain server with a goroutine for each connection, on the same net/http: what the engine is
+// measured against. A goroutine that reads is all that it has.
+func BenchmarkIdleGoroutine(b *testing.B) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		b.Fatal(err)
+	}
+	conns := min(10_000, int(limit.Cur-300)/2)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		for {
+			kind, text, err := ws.Read(context.Background())
+			if err != nil || ws.Write(context.Background(), kind, text) != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	fds := make([]int, 0, conns)
+	defer func() { closeAll(fds) }()
+	target := strings.TrimPrefix(server.URL, "http://")
+	fds = append(fds, rawSocketTo(b, target))
+	debug.FreeOSMemory()
+	rssBefore, goroutines := rss(), runtime.NumGoroutine()
+	for len(fds) < conns {
+		fds = append(fds, rawSocketTo(b, target))
+	}
+	debug.FreeOSMemory()
+	added, rssAfter := float64(conns-1), rss()
+	hello, answer := maskedText("hello"), make([]byte, 64)
+	i := 0
+	for b.Loop() {
+		fd := fds[i%conns]
+		i += 7919
+		if _, err := unix.Write(fd, hello); err != nil {
+			b.Fatal(err)
+		}
+		if n, err := unix.Read(fd, answer); n != 7 || err != nil {
+			b.Fatalf("echo: %q, %v", answer[:n], err)
+		}
+	}
+	b.ReportMetric(added+1, "conns")
+	b.ReportMetric(float64(rssAfter-rssBefore)/added, "rss-B/conn")
+	b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/added, "goroutines/conn")
 }
 
 func closeAll(fds []int) {

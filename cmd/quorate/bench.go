@@ -99,7 +99,7 @@ func (a *app) benchIdle(cmd *cobra.Command) error {
 		return err
 	}
 	res, err := bench.Idle(cmd.Context(), bench.IdleConfig{
-		Target: c.Target, Metrics: c.Metrics, Connections: c.Connections, Chats: c.Chats, Members: c.Members, Rate: c.Rate, Hold: c.Hold,
+		Target: c.Target, Metrics: c.Metrics, Connections: c.Connections, FirstUser: c.FirstUser, Chats: c.Chats, Members: c.Members, Rate: c.Rate, Hold: c.Hold,
 		Token: token, Progress: cmd.ErrOrStderr(),
 	})
 	if err != nil {
@@ -113,7 +113,7 @@ func (a *app) benchIdle(cmd *cobra.Command) error {
 		return err
 	}
 	if res.Failed > 0 {
-		return fmt.Errorf("%d of %d connections failed", res.Failed, c.Connections)
+		return fmt.Errorf("%d of %d connections failed, the first: %s", res.Failed, c.Connections, res.Why)
 	}
 	return nil
 }

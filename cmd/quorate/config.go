@@ -116,6 +116,7 @@ type BenchConfig struct {
 	SecretFile  string        `koanf:"secret-file" doc:"file with the HS256 secret for the users' tokens"`
 	NoAuth      bool          `koanf:"no-auth" doc:"show 'user:NAME' in place of a token"`
 	Connections int           `koanf:"connections" doc:"users, with one connection each"`
+	FirstUser   int           `koanf:"first-user" doc:"number of the first of them; runs beside one another have users of their own"`
 	Chats       int           `koanf:"chats" doc:"groups that each user is in"`
 	Members     int           `koanf:"members" doc:"members of each group"`
 	Rate        int           `koanf:"rate" doc:"connections begun in a second"`
