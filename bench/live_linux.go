@@ -67,7 +67,6 @@ type seat struct {
 	member  int
 	user    string
 	partial []byte
-	acked   int
 	told    time.Time
 }
 

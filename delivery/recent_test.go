@@ -22,9 +22,16 @@ func TestRecent_GivesOnlyWhatIsThereWithoutAHole(t *testing.T) {
 		from, upTo wire.Seq
 		count, got int // got -1: not there
 	}{
-		{"tea", 5, 8, 10, 4}, {"tea", 6, 7, 10, 3}, {"tea", 5, 8, 2, 2}, {"tea", 8, 8, 10, 1},
-		{"tea", 4, 8, 10, -1}, {"tea", 5, 9, 10, -1}, {"tea", 9, 9, 10, -1},
-		{"milk", 1, 10, 10, -1}, {"milk", 9, 10, 10, 2}, {"none", 1, 1, 10, -1},
+		{"tea", 5, 8, 10, 4},
+		{"tea", 6, 7, 10, 3},
+		{"tea", 5, 8, 2, 2},
+		{"tea", 8, 8, 10, 1},
+		{"tea", 4, 8, 10, -1},
+		{"tea", 5, 9, 10, -1},
+		{"tea", 9, 9, 10, -1},
+		{"milk", 1, 10, 10, -1},
+		{"milk", 9, 10, 10, 2},
+		{"none", 1, 1, 10, -1},
 	} {
 		page, ok := r.page(row.chat, row.from, row.upTo, row.count)
 		if ok != (row.got >= 0) || ok && (len(page) != row.got || page[0].seq != row.from) {

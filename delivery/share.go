@@ -156,8 +156,9 @@ func (s *sharer) linked(v *view) []knownHub {
 	})
 }
 
-func (s *sharer) holder() string    { return s.self + "@" + s.addr }
+func (s *sharer) holder() string { return s.self + "@" + s.addr }
 func (s *sharer) seatLease() string { return hubLeases + s.region + "/seat/" + strconv.Itoa(s.seat) }
+
 func (s *sharer) feed(g wire.GroupID) string {
 	return hubLeases + s.region + "/feed/" + strconv.Itoa(int(g))
 }
