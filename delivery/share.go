@@ -157,6 +157,7 @@ func (s *sharer) linked(v *view) []knownHub {
 }
 
 func (s *sharer) holder() string { return s.self + "@" + s.addr }
+
 func (s *sharer) seatLease() string { return hubLeases + s.region + "/seat/" + strconv.Itoa(s.seat) }
 
 func (s *sharer) feed(g wire.GroupID) string {
