@@ -24,8 +24,8 @@ const announceTime = 2 * time.Second
 
 func newAnnouncer(srv *Server) *announcer { return &announcer{srv: srv, links: map[string]*link{}} }
 
-// changed notes that a user's state at this node has changed, and gives the number of the change.
-func (a *announcer) changed(user string) uint64 {
+// changed notes that a user's state at this node has changed.
+func (a *announcer) changed(user string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.count++
@@ -34,7 +34,6 @@ func (a *announcer) changed(user string) uint64 {
 			l.tell(user, a.count)
 		}
 	}
-	return a.count
 }
 
 // number counts the changes so far.

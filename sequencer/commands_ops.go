@@ -180,6 +180,11 @@ var errNoMap = fmt.Errorf("%w: this node has no cluster map yet", wire.ErrCluste
 func clusterStatus(c *conn, k *call) error {
 	n := c.node
 	m := n.clusterMap()
+	if meta := n.replicas().meta; meta != nil { // the node follows the map a moment later than the group: who has just changed it sees the change
+		if latest := n.readMap(meta); latest != nil {
+			m = latest
+		}
+	}
 	if m == nil {
 		return errNoMap
 	}
