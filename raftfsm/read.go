@@ -66,8 +66,21 @@ func (g *Group) serveReads() {
 // verify proves that this node leads, in one and the same term from before the proof to after it.
 func (g *Group) verify() error {
 	term := g.servingTerm()
-	if term == 0 || g.raft.VerifyLeader().Error() != nil || g.servingTerm() != term {
+	if term == 0 || g.prove() != nil || g.servingTerm() != term {
 		return wire.ErrTryAgain
 	}
 	return nil
+}
+
+// prove asks a majority. raft forgets who asked and was not heard when it shuts down, and he would wait for ever: so Close lets this end
+// first, and nothing is asked once it has begun.
+func (g *Group) prove() error {
+	g.watched.Add(1)
+	defer g.watched.Add(-1)
+	select {
+	case <-g.closing:
+		return wire.ErrTryAgain
+	default:
+		return g.raft.VerifyLeader().Error()
+	}
 }
