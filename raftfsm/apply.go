@@ -39,6 +39,12 @@ func (t *txn) apply(c Command) Result {
 		return t.seen(c)
 	case CommitFeed:
 		return t.commitFeed(c)
+	case Archived:
+		return t.archived(c)
+	case Retain:
+		return t.retain(c)
+	case Forget:
+		return t.forgetMessages(c)
 	}
 	panic(fmt.Sprintf("BUG: unknown command %T", c))
 }

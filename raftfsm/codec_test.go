@@ -39,6 +39,15 @@ var everyCommand = []Command{
 	DropLease{Name: "feed/3", Holder: "edge-1", Epoch: 129},
 	Seen{UserID: "ann", At: 1700000000000},
 	CommitFeed{Consumer: "hub/eu-1", Offset: 1 << 35},
+	Archived{
+		Term: 7, Segment: wire.Segment{
+			Key: "segments/00003/0000000000000007-00ff.parquet", Size: 64 << 20, FooterSize: 80_000, FooterCRC: 1 << 31,
+			SHA256: [32]byte{0: 0xff, 31: 1}, Rows: 1 << 20,
+		},
+		Runs: []ArchivedRun{{ChatID: "c.1", From: 1, To: 300, Row: 5, Reached: 1200}, {ChatID: "c.2", From: 9, To: 9, Row: 305}},
+	},
+	Retain{ChatID: "c.1", Own: true, For: 86400000},
+	Forget{ChatID: "c.1", Through: 300},
 }
 
 // commandsOf gives those of everyCommand that entries of a format may have.
@@ -100,7 +109,7 @@ func TestEntry_GoldenAndBack(t *testing.T) {
 }
 
 // lastGolden is the newest format that has a golden file. One that is built with the tag quorate_next has none.
-const lastGolden wire.Format = 2
+const lastGolden wire.Format = 3
 
 // TestEntry_CommandOfALaterFormat: an entry of a format holds what nodes of that format can read.
 func TestEntry_CommandOfALaterFormat(t *testing.T) {
@@ -217,6 +226,18 @@ var everyRecord = []record{
 	{"number", appendNumber(nil, 1700000000000), func(b []byte) ([]byte, error) {
 		n, err := decodeNumber(b)
 		return appendNumber(nil, n), err
+	}},
+	{"archived-run", archivedRun{to: 300, row: 1 << 20, segment: 9}.append(nil), func(b []byte) ([]byte, error) {
+		r, err := decodeArchivedRun(b)
+		return r.append(nil), err
+	}},
+	{"segment", (&segment{ref: object("segments/00003/7-00ff.parquet", 300), at: 1700000000000, live: 299}).append(nil), func(b []byte) ([]byte, error) {
+		s, err := decodeSegment(b, 1)
+		return s.append(nil), err
+	}},
+	{"keeping", keeping{first: 300, own: true, millis: 86400000}.append(nil), func(b []byte) ([]byte, error) {
+		k, err := decodeKeeping(b)
+		return k.append(nil), err
 	}},
 	{"event-message", appendEvent(nil, &wire.Event{
 		Kind: wire.EventMessage, ChatID: "c", At: 5, Message: &wire.Message{Seq: 300, SenderID: "a", ClientMessageID: "m"},

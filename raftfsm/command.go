@@ -113,6 +113,38 @@ type CommitFeed struct {
 	Offset   wire.Offset
 }
 
+// Archived says that runs of chats stand in an object of the archive, which was written in Term by the leader, read back and
+// verified. The hot store lets go of them, all replicas alike; of runs that were archived before, the index points to this
+// object from now on. In another term than Term it is wire.ErrConflict. Entries have it from format 3 on.
+type Archived struct {
+	Term    uint64
+	Segment wire.Segment
+	Runs    []ArchivedRun // of different chats
+}
+
+// ArchivedRun is one run of an Archived.
+type ArchivedRun struct {
+	ChatID   string
+	From, To wire.Seq // both included
+	Row      uint64   // of the message From in the object; the others follow it
+	Reached  uint64   // the chat's sum of watermarks as the object has them, see ColdRun
+}
+
+// Retain sets for how long a chat's messages are kept, 0 for ever; without Own it is what the cluster's setting says.
+// Entries have it from format 3 on.
+type Retain struct {
+	ChatID string
+	Own    bool
+	For    wire.Millis // milliseconds
+}
+
+// Forget deletes the messages of a chat up to Through, for good: nobody can read them again. The last message is never
+// deleted, and what is archived goes by whole runs, so some may stay. Entries have it from format 3 on.
+type Forget struct {
+	ChatID  string
+	Through wire.Seq
+}
+
 // FormatOf gives the first format of entries that may have a command.
 func FormatOf(c Command) wire.Format { return c.kind().format() }
 
@@ -129,7 +161,8 @@ type Result struct {
 	Lease  wire.Lease      // TakeLease, DropLease
 	// Version is that of the new cluster map; PutMap.
 	Version uint64
-	// Value is what the number is now; Seen: milliseconds, CommitFeed: the offset.
+	// Value is what the number is now; Seen: milliseconds, CommitFeed: the offset, Archived: the runs that were taken over,
+	// Retain: milliseconds, Forget: the first seq that is left.
 	Value uint64
 }
 

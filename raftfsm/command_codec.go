@@ -25,11 +25,17 @@ const (
 	kindDropLease
 	kindSeen
 	kindCommitFeed
+	kindArchived
+	kindRetain
+	kindForget
 )
 
 // format is the first one of entries that have the kind.
 func (k commandKind) format() wire.Format {
-	if k >= kindSeen {
+	switch {
+	case k >= kindArchived:
+		return 3
+	case k >= kindSeen:
 		return 2
 	}
 	return 1
@@ -48,6 +54,9 @@ func (TakeLease) kind() commandKind     { return kindTakeLease }
 func (DropLease) kind() commandKind     { return kindDropLease }
 func (Seen) kind() commandKind          { return kindSeen }
 func (CommitFeed) kind() commandKind    { return kindCommitFeed }
+func (Archived) kind() commandKind      { return kindArchived }
+func (Retain) kind() commandKind        { return kindRetain }
+func (Forget) kind() commandKind        { return kindForget }
 
 // AppendCommand appends a command as it stands in an entry: kind, length of the body, body.
 func AppendCommand(dst []byte, c Command) []byte {
@@ -123,6 +132,12 @@ func appendBody(dst []byte, c Command) []byte {
 		return binary.AppendUvarint(appendString(dst, c.UserID), uint64(c.At))
 	case CommitFeed:
 		return binary.AppendUvarint(appendString(dst, c.Consumer), uint64(c.Offset))
+	case Archived:
+		return appendRuns(appendSegment(binary.AppendUvarint(dst, c.Term), &c.Segment), c.Runs)
+	case Retain:
+		return binary.AppendUvarint(appendBool(appendString(dst, c.ChatID), c.Own), uint64(c.For))
+	case Forget:
+		return binary.AppendUvarint(appendString(dst, c.ChatID), uint64(c.Through))
 	}
 	panic(fmt.Sprintf("BUG: unknown command %T", c))
 }
@@ -167,6 +182,12 @@ func decodeBody(kind commandKind, body []byte) (Command, error) {
 		c = Seen{UserID: d.string(), At: d.millis()}
 	case kindCommitFeed:
 		c = CommitFeed{Consumer: d.string(), Offset: wire.Offset(d.uvarint())}
+	case kindArchived:
+		c = Archived{Term: d.uvarint(), Segment: d.segment(), Runs: d.runs()}
+	case kindRetain:
+		c = Retain{ChatID: d.string(), Own: d.bool(), For: d.millis()}
+	case kindForget:
+		c = Forget{ChatID: d.string(), Through: wire.Seq(d.uvarint())}
 	default:
 		return nil, fmt.Errorf("unknown command kind %d", kind)
 	}

@@ -23,7 +23,7 @@ func drawCommand(t *rapid.T) Command {
 	user := rapid.SampledFrom(users).Draw(t, "user")
 	some := rapid.SliceOfN(rapid.SampledFrom(users), 0, 3)
 	small := rapid.Uint64Range(0, 12)
-	switch rapid.IntRange(0, 13).Draw(t, "kind") {
+	switch rapid.IntRange(0, 16).Draw(t, "kind") {
 	case 0:
 		return CreateChat{
 			ChatID: chat, Type: wire.GroupChat, CreatorID: "a", Members: []string{"a", "b"},
@@ -53,6 +53,12 @@ func drawCommand(t *rapid.T) Command {
 		return Seen{UserID: user, At: wire.Millis(rapid.Int64Range(0, 300).Draw(t, "seen at"))}
 	case 9:
 		return CommitFeed{Consumer: user, Offset: wire.Offset(small.Draw(t, "offset"))}
+	case 10, 11:
+		return drawArchived(t, chat)
+	case 12:
+		return Forget{ChatID: chat, Through: wire.Seq(small.Draw(t, "through"))}
+	case 13:
+		return Retain{ChatID: chat, Own: rapid.Bool().Draw(t, "own"), For: wire.Millis(small.Draw(t, "keep for"))}
 	}
 	switch rapid.IntRange(0, 12).Draw(t, "of the meta group") {
 	case 0:
@@ -66,6 +72,22 @@ func drawCommand(t *rapid.T) Command {
 		ChatID: chat, SenderID: user, ClientMessageID: fmt.Sprint(small.Draw(t, "id")),
 		Text: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "text"), Seen: wire.Lamport(small.Draw(t, "seen")),
 	}
+}
+
+// drawArchived makes runs of one or two chats; most of them fit nowhere.
+func drawArchived(t *rapid.T, chat string) Command {
+	small := rapid.Uint64Range(1, 6)
+	c := Archived{
+		Term:    rapid.Uint64Range(1, 2).Draw(t, "term"),
+		Segment: wire.Segment{Key: rapid.SampledFrom([]string{"k1", "k2", "k3"}).Draw(t, "object"), Size: 100, FooterSize: 10, Rows: 20},
+	}
+	for _, chatID := range []string{chat, "c2"}[:rapid.IntRange(1, 2).Draw(t, "runs")] {
+		from := small.Draw(t, "run from")
+		c.Runs = append(c.Runs, ArchivedRun{
+			ChatID: chatID, From: wire.Seq(from), To: wire.Seq(from + small.Draw(t, "longer by") - 1), Reached: small.Draw(t, "reached"),
+		})
+	}
+	return c
 }
 
 // Replicas that apply the same log hold the same bytes, whatever batches raft hands them and wherever one of them

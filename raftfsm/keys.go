@@ -24,6 +24,11 @@ const (
 	tableLease    = 'e'
 	tableSeen     = 't'
 	tableConsumer = 'k'
+
+	tableRun        = 'x'
+	tableSegment    = 'g'
+	tableSegmentKey = 'h'
+	tableKeeping    = 'q'
 )
 
 // metaKey holds the one record of tableMeta.

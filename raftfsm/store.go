@@ -148,7 +148,7 @@ func readMeta(db pebble.Reader) (meta, error) {
 // is fatal: what else lies in these files is not to be trusted either.
 func (s *Store) view(read func(db *pebble.DB) error) error {
 	err := s.locked(read)
-	for _, answer := range []error{nil, wire.ErrTryAgain, wire.ErrNoChat, wire.ErrNotMember, wire.ErrTrimmed} {
+	for _, answer := range []error{nil, wire.ErrTryAgain, wire.ErrNoChat, wire.ErrNotMember, wire.ErrTrimmed, wire.ErrArchived} {
 		if errors.Is(err, answer) {
 			return err
 		}

@@ -251,7 +251,17 @@ func readEvent(db pebble.Reader, it *pebble.Iterator) (wire.Event, error) {
 		return err
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("message %s:%d is missing", e.ChatID, e.Message.Seq)
+		err = notHot(db, e.ChatID, e.Message.Seq)
 	}
 	return e, err
+}
+
+// notHot tells why an event's message is not in the hot store: it went to the archive before the feed let go of the event,
+// which then counts as gone, too.
+func notHot(db pebble.Reader, chatID string, seq wire.Seq) error {
+	c, err := readCounters(db, chatID)
+	if err == nil && seq < c.hotFrom {
+		return wire.ErrTrimmed
+	}
+	return errors.Join(fmt.Errorf("message %s:%d is missing", chatID, seq), err)
 }

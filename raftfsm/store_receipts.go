@@ -73,13 +73,16 @@ func readAllMarks(db pebble.Reader, chat *wire.Chat) ([]wire.Watermarks, error) 
 
 // ReceiptsOf tells for each member but the sender whose membership covers a message when it was delivered to him and
 // read by him: DeliveredAt and ReadAt are those times, 0 for not yet, and Delivered and Read his present watermarks.
-// wire.ErrNoChat says that there is no such chat or message.
+// wire.ErrNoChat says that there is no such chat or message, wire.ErrArchived that the message is not in the hot store.
 func (s *Store) ReceiptsOf(chatID string, seq wire.Seq) (all []wire.Watermarks, err error) {
 	messages, err := s.Range(chatID, seq, 1)
 	if err != nil {
 		return nil, err
 	}
 	if len(messages) == 0 || messages[0].Seq != seq {
+		if head, err := s.Head(chatID); err != nil || seq < head.HotFrom {
+			return nil, errors.Join(err, wire.ErrArchived)
+		}
 		return nil, wire.ErrNoChat
 	}
 	err = s.view(func(db *pebble.DB) error {

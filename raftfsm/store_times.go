@@ -113,6 +113,7 @@ func (s *riseSeries) at(seq wire.Seq) wire.Millis {
 	s.key = riseKey(s.key[:0], s.chatID, s.userID, s.kind, seq)
 	prefix := len(s.key) - 8
 	if !s.it.SeekGE(s.key) || string(s.it.Key()[:prefix]) != string(s.key[:prefix]) {
+		s.from, s.to, s.when = seq, wire.MaxSeq, 0 // nor does any tell of those behind it
 		return 0
 	}
 	d := openRecord(s.it.Value())

@@ -14,6 +14,7 @@ var (
 	ErrConflict    = errors.New("CONFLICT")    // definite; the id is taken by something else
 	ErrTooLarge    = errors.New("TOOLARGE")    // definite; over a limit
 	ErrTrimmed     = errors.New("TRIMMED")     // definite; the feed no longer holds that offset
+	ErrArchived    = errors.New("ARCHIVED")    // definite; the message is in the archive, see CHAT.RANGE
 	ErrNoAuth      = errors.New("NOAUTH")      // definite; AUTH first
 	ErrNoPerm      = errors.New("NOPERM")      // definite; the user may not do that
 	ErrBusy        = errors.New("BUSY")        // definite; a queue is full, retry later
@@ -24,7 +25,7 @@ var (
 
 // sentinels in the order in which ErrorOf looks for them.
 var sentinels = []error{
-	ErrBadRequest, ErrNotMember, ErrNoChat, ErrConflict, ErrTooLarge, ErrTrimmed, ErrNoAuth, ErrNoPerm, ErrBusy, ErrTryAgain,
+	ErrBadRequest, ErrNotMember, ErrNoChat, ErrConflict, ErrTooLarge, ErrTrimmed, ErrArchived, ErrNoAuth, ErrNoPerm, ErrBusy, ErrTryAgain,
 	ErrClusterDown, ErrUnknown,
 }
 
