@@ -13,18 +13,18 @@ import (
 
 // object makes the name of an object in the archive.
 func object(key string, rows int64) wire.Segment {
-	return wire.Segment{Key: key, Size: 1000, FooterSize: 100, FooterCRC: 7, SHA256: [32]byte{1}, Rows: rows}
+	return wire.Segment{Key: key, Size: 1000, FooterSize: 100, FooterCRC: 7, SHA256: [32]byte{1}, Rows: rows, NewestAt: 20}
 }
 
 // cold reads what ColdRows visits of a run, as text.
 func cold(t *testing.T, s *Store, run ColdRun) (rows []string, reached uint64) {
 	t.Helper()
-	reached, err := s.ColdRows(run, func(m *wire.Message, receipts []ReachedAt) error {
+	to, reached, err := s.ColdRows(run, func(m *wire.Message, receipts []ReachedAt) (bool, error) {
 		rows = append(rows, fmt.Sprint(m.Seq, m.Text, receipts))
-		return nil
+		return true, nil
 	})
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || to != run.To {
+		t.Fatal(to, err)
 	}
 	return rows, reached
 }
@@ -47,6 +47,17 @@ func TestArchive_RunsLeaveTheHotStore(t *testing.T) {
 	}
 	if !reflect.DeepEqual(rows, want) || reached != 6 {
 		t.Fatalf("%q, reached %d", rows, reached)
+	}
+
+	for enough, want := range map[wire.Seq]uint64{1: 2, 3: 5, 5: 6} {
+		to, reached, err := m.store.ColdRows(runs[0], func(m *wire.Message, _ []ReachedAt) (bool, error) { return m.Seq < enough, nil })
+		if to != enough || reached != want || err != nil {
+			t.Errorf("up to %d: %d, reached %d, %v", enough, to, reached, err)
+		}
+	}
+	broken := errors.New("broken")
+	if _, _, err := m.store.ColdRows(runs[0], func(*wire.Message, []ReachedAt) (bool, error) { return true, broken }); !errors.Is(err, broken) || m.store.failure.failed() != nil {
+		t.Errorf("a visitor that fails: %v, %v", err, m.store.failure.failed())
 	}
 
 	archive := Archived{Term: 1, Segment: object("one", 9), Runs: []ArchivedRun{{ChatID: "c", From: 1, To: 5, Row: 4, Reached: reached}}}
@@ -76,7 +87,7 @@ func TestArchive_RunsLeaveTheHotStore(t *testing.T) {
 	if _, _, err := m.store.Feed(2, 10, 1<<20); err != nil && !errors.Is(err, wire.ErrTrimmed) {
 		t.Errorf("the feed of archived messages: %v", err)
 	}
-	if _, err := m.store.ColdRows(runs[0], nil); !errors.Is(err, wire.ErrTryAgain) {
+	if _, _, err := m.store.ColdRows(runs[0], nil); !errors.Is(err, wire.ErrTryAgain) {
 		t.Errorf("rows of a run that has gone: %v", err)
 	}
 }

@@ -42,7 +42,7 @@ var everyCommand = []Command{
 	Archived{
 		Term: 7, Segment: wire.Segment{
 			Key: "segments/00003/0000000000000007-00ff.parquet", Size: 64 << 20, FooterSize: 80_000, FooterCRC: 1 << 31,
-			SHA256: [32]byte{0: 0xff, 31: 1}, Rows: 1 << 20,
+			SHA256: [32]byte{0: 0xff, 31: 1}, Rows: 1 << 20, NewestAt: 1600000000000,
 		},
 		Runs: []ArchivedRun{{ChatID: "c.1", From: 1, To: 300, Row: 5, Reached: 1200}, {ChatID: "c.2", From: 9, To: 9, Row: 305}},
 	},

@@ -66,7 +66,7 @@ func appendSegment(dst []byte, s *wire.Segment) []byte {
 	dst = binary.AppendUvarint(dst, uint64(s.FooterSize))
 	dst = binary.AppendUvarint(dst, uint64(s.FooterCRC))
 	dst = append(dst, s.SHA256[:]...)
-	return binary.AppendUvarint(dst, uint64(s.Rows))
+	return binary.AppendUvarint(binary.AppendUvarint(dst, uint64(s.Rows)), uint64(s.NewestAt))
 }
 
 func (d *decoder) segment() (s wire.Segment) {
@@ -74,7 +74,7 @@ func (d *decoder) segment() (s wire.Segment) {
 	s.Size, s.FooterSize = int64(d.atMost(math.MaxInt64)), int64(d.atMost(math.MaxInt64))
 	s.FooterCRC = uint32(d.atMost(math.MaxUint32))
 	copy(s.SHA256[:], d.bytes(uint64(len(s.SHA256))))
-	s.Rows = int64(d.atMost(math.MaxInt64))
+	s.Rows, s.NewestAt = int64(d.atMost(math.MaxInt64)), d.millis()
 	return s
 }
 

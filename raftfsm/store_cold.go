@@ -86,25 +86,27 @@ type ReachedAt struct {
 	DeliveredAt, ReadAt wire.Millis
 }
 
-// ColdRows visits the messages of a run in order, each with all who have reached it and may read it. Both are only valid during
-// the visit. reached is the sum of watermarks that the visited times are of: with it, the entry that frees the run knows
-// whether there are newer ones. wire.ErrTryAgain says that the run is not in the hot store any more.
-func (s *Store) ColdRows(run ColdRun, visit func(m *wire.Message, receipts []ReachedAt) error) (reached uint64, err error) {
+// ColdRows visits the messages of a run in order, until visit says that it is enough, each with all who have reached it and
+// may read it. Both are only valid during the visit. to is the last one visited; reached is the sum of watermarks that the
+// visited times are of: with it, the entry that frees the run knows whether there are newer ones. wire.ErrTryAgain says that
+// the run is not in the hot store any more.
+func (s *Store) ColdRows(
+	run ColdRun, visit func(m *wire.Message, receipts []ReachedAt) (more bool, err error),
+) (to wire.Seq, reached uint64, err error) {
 	var visited error
-	err = s.view(func(db *pebble.DB) error {
+	err = s.view(func(db *pebble.DB) (err error) {
 		at := db.NewSnapshot()
-		reached, visited, err = coldRows(at, run, visit)
+		if to, visited, err = coldRows(at, run, visit); visited == nil && err == nil {
+			reached, err = readReached(at, run.ChatID, to)
+		}
 		return errors.Join(err, at.Close())
 	})
-	return reached, errors.Join(visited, err)
+	return to, reached, errors.Join(visited, err)
 }
 
 func coldRows(
-	db pebble.Reader, run ColdRun, visit func(*wire.Message, []ReachedAt) error,
-) (reached uint64, visited, err error) {
-	if reached, err = readReached(db, run.ChatID, run.To); err != nil {
-		return 0, nil, err
-	}
+	db pebble.Reader, run ColdRun, visit func(*wire.Message, []ReachedAt) (bool, error),
+) (to wire.Seq, visited, err error) {
 	rises, err := newRises(db, run.ChatID)
 	if err != nil {
 		return 0, nil, err
@@ -122,14 +124,14 @@ func coldRows(
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
 	var receipts []ReachedAt
-	seq := run.From
+	to = run.From - 1
 	for ok := it.First(); ok; ok = it.Next() {
-		if wire.Seq(keyNumber(it.Key())) != seq {
+		if wire.Seq(keyNumber(it.Key())) != to+1 {
 			break
 		}
-		m, err := decodeMessage(it.Value(), run.ChatID, seq)
+		m, err := decodeMessage(it.Value(), run.ChatID, to+1)
 		if err != nil {
-			return 0, nil, fmt.Errorf("message %s:%d: %w", run.ChatID, seq, err)
+			return 0, nil, fmt.Errorf("message %s:%d: %w", run.ChatID, to+1, err)
 		}
 		receipts = receipts[:0]
 		for i := range readers {
@@ -137,15 +139,18 @@ func coldRows(
 				receipts = append(receipts, r)
 			}
 		}
-		if err := visit(&m, receipts); err != nil {
-			return 0, err, nil
+		more, visited := visit(&m, receipts)
+		if visited != nil {
+			return 0, visited, nil
 		}
-		seq++
+		if to++; !more {
+			return to, nil, nil
+		}
 	}
-	if seq <= run.To {
+	if to < run.To {
 		return 0, nil, wire.ErrTryAgain
 	}
-	return reached, nil, nil
+	return to, nil, nil
 }
 
 // reader is one who is or was in a chat, and when he reached what.

@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,6 +16,9 @@ type pageReader struct {
 	size   int // bytes that may still be read
 	got    []wire.Message
 }
+
+// errMoved says that messages went to the archive, or were deleted, between two looks at the store.
+var errMoved = errors.New("the messages are not in the hot store any more")
 
 // readChunk is how many messages are read at a time.
 const readChunk = 64
@@ -69,6 +73,9 @@ func (p *pageReader) read(first, last wire.Seq) ([]wire.Message, error) {
 		return nil, err
 	}
 	if len(chunk) != n || chunk[0].Seq != first || chunk[n-1].Seq != last {
+		if head, err := p.store.Head(p.chatID); err != nil || first < head.HotFrom {
+			return nil, errors.Join(err, errMoved)
+		}
 		return nil, fmt.Errorf("chat %s: %d messages where seq %d to %d should be", p.chatID, len(chunk), first, last)
 	}
 	return chunk, nil

@@ -111,6 +111,7 @@ var typed = []struct {
 	{wire.ErrConflict, "the id is taken by something else"},
 	{wire.ErrTooLarge, "a limit is exceeded"},
 	{wire.ErrTrimmed, "the feed no longer holds that offset"},
+	{wire.ErrArchived, "the message is in the archive; CHAT.RANGE says where"},
 	{wire.ErrNoAuth, "Authentication required."},
 	{wire.ErrNoPerm, "this user may not do that"},
 	{wire.ErrBusy, "a queue is full, retry later"},

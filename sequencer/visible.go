@@ -100,3 +100,13 @@ func (v view) since(seq wire.Seq) (part view) {
 	}
 	return part
 }
+
+// until gives the part of v that is below seq.
+func (v view) until(seq wire.Seq) (part view) {
+	for _, run := range v {
+		if run.To = min(run.To, seq-1); run.From <= run.To {
+			part = append(part, run)
+		}
+	}
+	return part
+}

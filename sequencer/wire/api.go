@@ -54,7 +54,12 @@ type RangeRequest struct {
 type Page struct {
 	Messages []Message
 	Next     Seq  // From of the page that follows it (with Before: that precedes it); 0 where there is none
-	Archived bool // the range starts before the hot store
+	Archived bool // the page begins before the hot store: Messages are the rest of it
+
+	// Of an archived page: where its first messages are, ascending, and with Times when members reached those, as far as the
+	// archive does not tell.
+	Runs  []ArchivedRun
+	Reach []Reach
 }
 
 // Head is where a chat stands. Found is false where there is no such chat, or the user asked for is not a member; then

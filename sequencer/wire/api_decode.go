@@ -153,6 +153,9 @@ func decodePage(r Reply) (Page, error) {
 		}
 		page.Messages = append(page.Messages, m)
 	}
+	if page.Archived {
+		page.Runs, page.Reach = decodeRuns(&f), decodeReach(&f)
+	}
 	if f.err != nil {
 		return Page{}, f.err
 	}

@@ -7,7 +7,8 @@ type Segment struct {
 	FooterSize int64  // of its last bytes, which tell where everything else is
 	FooterCRC  uint32 // CRC-32C of those
 	SHA256     [32]byte
-	Rows       int64 // messages in it
+	Rows       int64  // messages in it
+	NewestAt   Millis // when the newest of them was sent
 }
 
 // ArchivedRun is where a run of a chat's log stands in the archive: the rows of the segment from Row on, one a seq.
