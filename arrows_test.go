@@ -25,13 +25,13 @@ type arrow struct {
 var arrows = []arrow{
 	{
 		"cmd/quorate",
-		[]string{"sequencer", "delivery", "sequencer/wire", "trust", "meter", "bench"},
+		[]string{"sequencer", "delivery", "archive", "sequencer/wire", "trust", "meter", "bench"},
 		[]string{"sequencer/sequencertest"},
 		"the command wires the parts together; the state machine is the sequencer's own affair",
 	},
 	{
 		"sequencer",
-		[]string{"raftfsm", "raftfsm/wal", "sequencer/wire", "trust", "meter"},
+		[]string{"raftfsm", "raftfsm/wal", "archive", "sequencer/wire", "trust", "meter"},
 		[]string{"sequencer/sequencertest"},
 		"a sequencer is groups behind RESP; whoever delivers reads its feed, it knows none of them",
 	},
@@ -75,8 +75,14 @@ var arrows = []arrow{
 		"a log of bytes for many groups; it knows raft's entries and nothing of ours",
 	},
 	{
+		"archive",
+		[]string{"sequencer/wire"},
+		nil,
+		"objects and what is in them; who writes them and who reads them are above it",
+	},
+	{
 		"delivery",
-		[]string{"sequencer/wire", "delivery/frame", "delivery/relay", "meter"},
+		[]string{"sequencer/wire", "archive", "delivery/frame", "delivery/relay", "meter"},
 		[]string{"sequencer", "sequencer/sequencertest", "trust", "delivery/frame/frametest"},
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
 	},

@@ -112,6 +112,7 @@ var wireProblems = []struct {
 	{wire.ErrBusy, fixed(codeOverloaded, "a queue is full")},
 	{wire.ErrTryAgain, fixed(codeUnavailable, "leadership is on the move")},
 	{wire.ErrClusterDown, fixed(codeUnavailable, "the sequencer has no leader for this chat")},
+	{errArchive, fixed(codeUnavailable, "these messages are in the archive, which does not answer")},
 	{wire.ErrClosed, fixed(codeUnavailable, "this edge is draining")},
 	{context.DeadlineExceeded, fixed(codeUnavailable, "the sequencer did not answer in time")},
 	{context.Canceled, fixed(codeUnavailable, "the request was cancelled")},

@@ -66,7 +66,7 @@ func (s *Server) listMessages(ctx context.Context, c *call) error {
 	if err := askQuery(&q, values); err != nil {
 		return err
 	}
-	page, err := s.seq.Range(ctx, q)
+	page, err := s.history.page(ctx, q)
 	if err != nil {
 		return readFault(err)
 	}
@@ -116,6 +116,9 @@ func (s *Server) listReceipts(ctx context.Context, c *call) error {
 		return err
 	}
 	marks, err := s.seq.Receipts(ctx, chatID, seq, c.user)
+	if errors.Is(err, wire.ErrArchived) {
+		marks, err = s.history.receipts(ctx, chatID, seq, c.user)
+	}
 	if err != nil {
 		return noMessage(readFault(err))
 	}

@@ -280,7 +280,7 @@ func (s *session) start(pulls []pull) {
 			}
 		}
 		q := wire.RangeRequest{ChatID: p.cur.chatID, From: p.next, Count: p.count, ForUser: s.user}
-		s.srv.seq.RangeAsync(timeout, q, func(page wire.Page, err error) { s.pulled(p, page, err) })
+		s.srv.history.pageAsync(timeout, q, func(page wire.Page, err error) { s.pulled(p, page, err) })
 	}
 }
 
@@ -370,6 +370,8 @@ func (s *session) settle(p pull, err error, step func() (more bool)) {
 	case errors.Is(err, wire.ErrNotMember) || errors.Is(err, wire.ErrNoChat):
 		s.drop(p.cur)
 		ends = s.plain != ""
+	case errors.Is(err, errArchive):
+		s.retryCursor(p)
 	case err != nil:
 		s.enqueue(p.cur)
 		s.retryLater()
@@ -400,6 +402,22 @@ func (s *session) retryLater() {
 	s.srv.after(250*time.Millisecond+rand.N(500*time.Millisecond), func() {
 		s.mu.Lock()
 		s.retrying = false
+		pulls := s.pump()
+		s.mu.Unlock()
+		s.start(pulls)
+	})
+}
+
+// archiveRetry is the mean pause after a failure of the archive.
+const archiveRetry = 2 * time.Second
+
+// retryCursor asks for a page of the archive again after a pause. Other chats do not wait for it.
+func (s *session) retryCursor(p pull) {
+	s.srv.after(archiveRetry/2+rand.N(archiveRetry), func() {
+		s.mu.Lock()
+		if p.cur.gen == p.gen {
+			s.enqueue(p.cur)
+		}
 		pulls := s.pump()
 		s.mu.Unlock()
 		s.start(pulls)

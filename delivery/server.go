@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/quorate/quorate/archive"
 	"github.com/quorate/quorate/delivery/relay"
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -24,18 +25,19 @@ import (
 // Config says what an edge is. Addr and Sequencers are required, and a secret, keys or the address of a key set unless NoAuth
 // is set.
 type Config struct {
-	Addr        string     // host:port to listen on; port 0 picks a free one
-	Sequencers  []string   // host:port of RESP servers; one that answers is enough to find the others
-	Username    string     // for AUTH at the sequencers; "" is the user default
-	Password    string     // of that user; "" is no AUTH
-	JWTSecret   []byte     // HS256 key of the tokens that clients show
-	JWTKeys     []TokenKey // public keys of such tokens
-	JWTKeysURL  string     // of a JSON Web Key Set with such keys; https, or http on loopback
-	JWTIssuer   string     // iss that tokens must have; "" is any
-	JWTAudience string     // aud that tokens must have among theirs; "" is any, or none
-	NoAuth      bool       // also accept "user:NAME" as a token; only where Addr is a loopback address
-	Region      string     // where this node is: its hubs share the feeds out among those of one region
-	OriginAllow []string   // "https://host[:port]" from which browsers may connect, or "*"; empty: only the host they asked
+	Addr        string        // host:port to listen on; port 0 picks a free one
+	Sequencers  []string      // host:port of RESP servers; one that answers is enough to find the others
+	Username    string        // for AUTH at the sequencers; "" is the user default
+	Password    string        // of that user; "" is no AUTH
+	JWTSecret   []byte        // HS256 key of the tokens that clients show
+	JWTKeys     []TokenKey    // public keys of such tokens
+	JWTKeysURL  string        // of a JSON Web Key Set with such keys; https, or http on loopback
+	JWTIssuer   string        // iss that tokens must have; "" is any
+	JWTAudience string        // aud that tokens must have among theirs; "" is any, or none
+	NoAuth      bool          // also accept "user:NAME" as a token; only where Addr is a loopback address
+	Archive     archive.Store // where old messages are; read only. nil: they cannot be read here
+	Region      string        // where this node is: its hubs share the feeds out among those of one region
+	OriginAllow []string      // "https://host[:port]" from which browsers may connect, or "*"; empty: only the host they asked
 	Limits      Limits
 
 	// UnlimitedAddresses are those of clients that no limit of an address holds for: load balancers, and load testers. nil is loopback.
@@ -109,6 +111,7 @@ type Server struct {
 	presence  *presence
 	rollout   *rollout
 	recent    *recent
+	history   *history
 	id        string // of this process
 	loads     *loader
 	receipts  *receiptWriter
@@ -198,6 +201,7 @@ func newServer(cfg Config) *Server {
 	s.presence = newPresence(s)
 	s.rollout = newRollout(s)
 	s.recent = newRecent(s.limits.RecentBytes)
+	s.history = newHistory(s)
 	s.registry = newRegistry(s.limits.UserConnections, func(user string) {
 		s.announcer.changed(user)
 		s.presence.changed(user)

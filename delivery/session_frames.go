@@ -211,7 +211,7 @@ func (s *session) history(r *request) *problem {
 		return problemOf(r.err)
 	}
 	return s.waiting(func() {
-		s.srv.seq.RangeAsync(s.srv.limits.RequestTimeout, q, func(page wire.Page, err error) {
+		s.srv.history.pageAsync(s.srv.limits.RequestTimeout, q, func(page wire.Page, err error) {
 			defer s.done()
 			if err != nil {
 				s.refused(r.ref, "history", readFault(err))

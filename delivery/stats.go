@@ -1,10 +1,12 @@
 package delivery
 
 import (
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/quorate/quorate/archive"
 	"github.com/quorate/quorate/meter"
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -24,6 +26,9 @@ type stats struct {
 	batches                                 batchStats
 	presenceTold, presenceDropped, seenLost atomic.Uint64
 
+	archivePages, archiveFailures, archiveCorrupt atomic.Uint64
+	archiveSeconds                                *meter.Histogram // for a page's messages from the archive
+
 	marks, marksMerged, receiptCommands, marksLost atomic.Uint64
 
 	sends    *meter.Histogram               // seconds from a send to the sequencer's answer
@@ -40,7 +45,7 @@ type batchStats struct {
 }
 
 func newStats() *stats {
-	return &stats{batches: batchStats{latency: meter.NewHistogram(meter.Latency)}, feedDelay: meter.NewHistogram(meter.Latency), sends: meter.NewHistogram(meter.Latency)}
+	return &stats{batches: batchStats{latency: meter.NewHistogram(meter.Latency)}, feedDelay: meter.NewHistogram(meter.Latency), sends: meter.NewHistogram(meter.Latency), archiveSeconds: meter.NewHistogram(meter.Latency)}
 }
 
 // codeNames are the codes that are counted one by one.
@@ -78,6 +83,14 @@ func (t *stats) pulled(err error) {
 	t.pulls.Add(1)
 	if err != nil {
 		t.pullFailures.Add(1)
+	}
+}
+
+// archiveFailed counts a page that could not be read of the archive.
+func (t *stats) archiveFailed(err error) {
+	t.archiveFailures.Add(1)
+	if errors.Is(err, archive.ErrCorrupt) {
+		t.archiveCorrupt.Add(1)
 	}
 }
 

@@ -119,7 +119,7 @@ type CommitFeed struct {
 type Archived struct {
 	Term    uint64
 	Segment wire.Segment
-	Runs    []ArchivedRun // of different chats
+	Runs    []ArchivedRun // at most 256, ascending in each chat
 }
 
 // ArchivedRun is one run of an Archived.

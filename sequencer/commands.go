@@ -89,6 +89,11 @@ var table = []*command{
 		group: "chat", summary: "Tells how far members are, or when they got a message.", complexity: "O(M) with M members",
 	},
 	{
+		name: "CHAT.RETENTION", arity: -2, key: 1, flags: "write fast", run: chatRetention,
+		right: rightAll, reads: func(a args) bool { return len(a) == 2 },
+		group: "chat", summary: "Tells or sets for how long a chat's messages are kept.", complexity: "O(1)",
+	},
+	{
 		name: "USER.CHATS", arity: -2, key: 1, flags: "readonly", run: userChats, cost: userChatsCost,
 		right: rightRead,
 		group: "user", summary: "Reads a page of a user's chat list.", complexity: "O(N) with N chats",
@@ -142,6 +147,11 @@ var table = []*command{
 		name: "RAFT", arity: -2, flags: "admin stale", run: raftCommand, cost: tableCost,
 		right: rightAll, reads: subcommands("PEERS", "STATUS", "HELP"),
 		group: "cluster", summary: "Shows the replicas of groups and moves leadership.", complexity: "O(G) with G groups",
+	},
+	{
+		name: "ARCHIVE", arity: -2, flags: "admin", run: archiveCommand, cost: archiveCost,
+		right: rightAll, reads: subcommands("SEGMENTS", "INDEX", "HELP"),
+		group: "cluster", summary: "Shows what of a group is in the archive, and archives.", complexity: "O(N) with N lines",
 	},
 	{
 		name: "AUTH", arity: -2, flags: "noscript loading stale fast no_auth", preAuth: true, run: auth,

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/quorate/quorate/archive"
 	"github.com/quorate/quorate/raftfsm"
 	"github.com/quorate/quorate/sequencer/wire"
 	"github.com/quorate/quorate/trust"
@@ -56,6 +57,16 @@ type Config struct {
 	FeedRetention  time.Duration // how long an event can be read from the feed
 	DedupRetention time.Duration // how long a clientMessageId is remembered
 	ExpireEvery    time.Duration // how often a leader lets its group forget
+
+	// Archive takes what is cold; nil is no archive, and all messages stay hot. Each node must have the same one.
+	Archive            archive.Store
+	ArchiveAfter       time.Duration // messages younger than this stay hot, and those younger than FeedRetention; default 7 days
+	ArchiveEvery       time.Duration // how often a leader looks for cold messages; default 10 minutes
+	ArchiveObjectBytes int64         // size of an object, about; default 64 MiB
+	HotBytes           int64         // of one group's store, above which younger messages count as cold, too; 0 is no limit
+	RetainFor          time.Duration // after which messages are deleted, where the chat has no time of its own; 0 is never
+
+	archivePoint func(archivePoint) error // for tests
 
 	CardEvery time.Duration // how often the other nodes are asked for their addresses when nothing happens
 	DrainWait time.Duration // how long Close waits for other nodes to take over what this one leads
@@ -179,6 +190,9 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.DedupRetention, 7*24*time.Hour)
 	orDefault(&c.LogStore, LogWAL)
 	orDefault(&c.ExpireEvery, time.Minute)
+	orDefault(&c.ArchiveAfter, 7*24*time.Hour)
+	orDefault(&c.ArchiveEvery, 10*time.Minute)
+	orDefault(&c.ArchiveObjectBytes, 64<<20)
 	orDefault(&c.CardEvery, 2*time.Second)
 	orDefault(&c.DrainWait, 3*time.Second)
 	if c.Logger == nil {

@@ -18,14 +18,16 @@ type host struct {
 	node       *Node
 	raft       *raftfsm.Group
 
-	queue    *queue
-	inFlight tokens
-	flights  chan flight  // closed by the proposer when it ends
-	lastTime wire.Millis  // of the last entry; the proposer's alone
-	entries  atomic.Int64 // proposed
-	commands atomic.Int64 // in them
-	outbox   *outbox
-	stats    *hostStats
+	queue        *queue
+	inFlight     tokens
+	flights      chan flight  // closed by the proposer when it ends
+	lastTime     wire.Millis  // of the last entry; the proposer's alone
+	entries      atomic.Int64 // proposed
+	commands     atomic.Int64 // in them
+	servingSince atomic.Int64 // milliseconds, by the node's clock
+	outbox       *outbox
+	archiver     *archiver
+	stats        *hostStats
 
 	stop     chan struct{} // closed to end the proposer
 	stopOnce sync.Once
@@ -44,6 +46,7 @@ func openHost(n *Node, id wire.GroupID, generation uint64, first []raftfsm.Peer)
 		stats:    newHostStats(),
 	}
 	h.outbox = newOutbox(h)
+	h.archiver = newArchiver(h)
 	var err error
 	h.raft, err = raftfsm.Open(raftfsm.Config{
 		Node: n.cfg.NodeID, Generation: generation, Group: id, Dir: n.replicaDir(id, generation),
@@ -58,7 +61,7 @@ func openHost(n *Node, id wire.GroupID, generation uint64, first []raftfsm.Peer)
 }
 
 func (h *host) start() {
-	for _, run := range []func(){h.propose, h.complete, h.outbox.run, h.expire, h.follow} {
+	for _, run := range []func(){h.propose, h.complete, h.outbox.run, h.archiver.run, h.expire, h.follow} {
 		h.done.Add(1)
 		go run()
 	}
@@ -120,6 +123,7 @@ func (h *host) follow() {
 	for {
 		changed := h.raft.LeaderChanged()
 		if h.raft.Serving() {
+			h.servingSince.Store(int64(h.node.cfg.Clock()))
 			h.outbox.kick()
 			if h.id == wire.MetaGroup {
 				h.node.mover.kick()

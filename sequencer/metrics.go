@@ -20,6 +20,7 @@ type collector struct{ node *Node }
 func (collector) Describe(ch chan<- *prometheus.Desc) {
 	serverMetrics.Describe(ch)
 	groupMetrics.Describe(ch)
+	archiveMetrics.Describe(ch)
 	raftMetrics.Describe(ch)
 	storeMetrics.Describe(ch)
 	walMetrics.Describe(ch)
@@ -34,6 +35,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for _, h := range c.node.replicas().held() {
 		id := groupLabel(h.id)
 		groupMetrics.Collect(ch, sampleOf(h), id)
+		archiveMetrics.Collect(ch, h, id)
 		raftMetrics.Collect(ch, raftSample{h.raft.Status(), h.raft.Stats(), h.raft}, id)
 		storeMetrics.Collect(ch, h.store().Stats(), id)
 	}

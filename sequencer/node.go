@@ -20,20 +20,21 @@ var errClosed = errors.New("sequencer: the node is closed")
 
 // Node is one node of a cluster: the replicas of groups that it holds, and a RESP server over them.
 type Node struct {
-	cfg      Config
-	log      *slog.Logger
-	lock     *os.File
-	identity *identity
-	wal      *wal.Log // shared by the replicas; nil where each has its own
-	mux      *raftfsm.Mux
-	respAddr string
-	cards    *cards
-	client   *wire.Client // to the groups led elsewhere
-	inFlight tokens       // of all groups together
-	access   *access
-	server   *server
-	mover    *mover
-	space    *space
+	cfg       Config
+	log       *slog.Logger
+	lock      *os.File
+	identity  *identity
+	wal       *wal.Log // shared by the replicas; nil where each has its own
+	mux       *raftfsm.Mux
+	respAddr  string
+	cards     *cards
+	client    *wire.Client // to the groups led elsewhere
+	inFlight  tokens       // of all groups together
+	archiving tokens       // held by the one group that archives
+	access    *access
+	server    *server
+	mover     *mover
+	space     *space
 
 	setMu  sync.Mutex // held while set is replaced
 	set    atomic.Pointer[replicaSet]
@@ -60,7 +61,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger.With("node", cfg.NodeID),
-		inFlight: make(tokens, cfg.Limits.NodeInFlight), closing: make(chan struct{}), barred: make(chan struct{}),
+		inFlight: make(tokens, cfg.Limits.NodeInFlight), archiving: make(tokens, 1), closing: make(chan struct{}), barred: make(chan struct{}),
 	}
 	n.life, n.endLife = context.WithCancel(context.Background())
 	n.set.Store(&replicaSet{})
@@ -77,6 +78,9 @@ func Open(cfg Config) (*Node, error) {
 // open takes the node's directory, ports and replicas, in this order: who has the directory alone may touch the rest.
 func (n *Node) open() (err error) {
 	if n.lock, err = lockDir(n.cfg.Dir); err != nil {
+		return err
+	}
+	if err = n.sweepArchiveDir(); err != nil {
 		return err
 	}
 	groups := n.cfg.Groups

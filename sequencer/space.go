@@ -129,7 +129,7 @@ func (s *space) refuses(group wire.GroupID, cmd raftfsm.Command) bool {
 		return false
 	}
 	switch cmd.(type) {
-	case raftfsm.Expire, raftfsm.AckOutbox:
+	case raftfsm.Expire, raftfsm.AckOutbox, raftfsm.Archived, raftfsm.Forget:
 		return false
 	}
 	return true

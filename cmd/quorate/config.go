@@ -42,6 +42,10 @@ type DevConfig struct {
 	Nodes    int    `koanf:"nodes" doc:"number of sequencer nodes, 1, 3 or 5; fixed when the data is made"`
 	Groups   int    `koanf:"groups" doc:"number of Raft groups; fixed when the data is made"`
 	NoAuth   bool   `koanf:"no-auth" doc:"accept 'Authorization: Bearer user:NAME' in place of a token"`
+	Archive  string `koanf:"archive" doc:"object store for old messages: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL; empty for a directory under --data"`
+
+	ArchiveAfter  time.Duration `koanf:"archive-after" doc:"age at which a message goes to the archive"`
+	FeedRetention time.Duration `koanf:"feed-retention" doc:"age at which an event leaves the feed; no younger message is archived"`
 }
 
 // SequencerConfig is one node of a quorum.
@@ -65,6 +69,15 @@ type SequencerConfig struct {
 	TLSCert      string   `koanf:"tls-cert" doc:"file with this node's certificate (PEM)"`
 	TLSKey       string   `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
 
+	Archive            string        `koanf:"archive" doc:"object store for old messages, the same for all nodes: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL; empty for none"`
+	ArchiveAfter       time.Duration `koanf:"archive-after" doc:"age at which a message goes to the archive"`
+	ArchiveEvery       time.Duration `koanf:"archive-every" doc:"how often a leader looks for messages to archive"`
+	ArchiveObjectBytes int           `koanf:"archive-object-bytes" doc:"size of an object of the archive, about"`
+	HotBytes           int           `koanf:"hot-bytes" doc:"bytes of a group's store above which younger messages are archived, too; 0 for no limit"`
+	RetainFor          time.Duration `koanf:"retain-for" doc:"age at which messages are deleted for good, where their chat has no time of its own; 0 for never"`
+	FeedRetention      time.Duration `koanf:"feed-retention" doc:"age at which an event leaves the feed; no younger message is archived"`
+	DedupRetention     time.Duration `koanf:"dedup-retention" doc:"how long a clientMessageId is remembered"`
+
 	HeartbeatTimeout time.Duration `koanf:"heartbeat-timeout" doc:"silence of a leader after which a follower stands for election; 0 is the default, 200ms"`
 	ElectionTimeout  time.Duration `koanf:"election-timeout" doc:"how long a candidate waits for votes; 0 is the default, 200ms"`
 	LeaseTimeout     time.Duration `koanf:"lease-timeout" doc:"time without a majority after which a leader steps down, at most the heartbeat timeout; 0 is the default, 150ms"`
@@ -80,6 +93,7 @@ type DeliveryConfig struct {
 	HubAddr       string   `koanf:"hub-addr" doc:"address at which other delivery nodes reach this one's hub; port 0 picks a free one"`
 	Region        string   `koanf:"region" doc:"name of the region this node is in; its hubs share the feeds between them"`
 	Roles         []string `koanf:"roles" doc:"what this node does: edge (holds clients), hub (reads feeds for the edges of its region), or both"`
+	Archive       string   `koanf:"archive" doc:"object store of the sequencers, to read old messages from; empty for none"`
 	NoAuth        bool     `koanf:"no-auth" doc:"accept 'Authorization: Bearer user:NAME' in place of a token; on loopback only"`
 	HTTPSCert     string   `koanf:"https-cert" doc:"file with the certificate (PEM) for https and wss on --addr; it is read again when it changes"`
 	HTTPSKey      string   `koanf:"https-key" doc:"file with the key (PEM) of that certificate"`
@@ -200,16 +214,23 @@ type UserConfig struct {
 // checkouts do not share a cluster.
 const devData = "quorate-data"
 
+// How long a message stays hot, and an event in the feed, unless somebody says otherwise.
+const (
+	archiveAfter  = 7 * 24 * time.Hour
+	feedRetention = 48 * time.Hour
+)
+
 func defaultConfig() Config {
 	return Config{
 		Log: LogConfig{Format: "text"},
 		Dev: DevConfig{
 			Data: devData, Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9090", RESPAddr: "127.0.0.1:7379",
-			Nodes: 3, Groups: 2,
+			Nodes: 3, Groups: 2, ArchiveAfter: archiveAfter, FeedRetention: feedRetention,
 		},
 		Sequencer: SequencerConfig{
 			RaftAddr: "127.0.0.1:7300", RESPAddr: "127.0.0.1:7379", OpsAddr: "127.0.0.1:9090", Region: "local", Groups: 8,
-			Replicas: 3, LogStore: sequencer.LogWAL,
+			Replicas: 3, LogStore: sequencer.LogWAL, ArchiveAfter: archiveAfter, ArchiveEvery: 10 * time.Minute, ArchiveObjectBytes: 64 << 20,
+			FeedRetention: feedRetention, DedupRetention: 7 * 24 * time.Hour,
 		},
 		Delivery: DeliveryConfig{
 			Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9091", HubAddr: "127.0.0.1:0", Region: "local", Roles: []string{"edge", "hub"},

@@ -206,6 +206,9 @@ func (c *DeliveryConfig) edgeConfig(logger *slog.Logger) (delivery.Config, error
 		}
 		config.Username, config.Password = c.Username, string(password)
 	}
+	if config.Archive, err = openArchive(c.Archive); err != nil {
+		return config, err
+	}
 	keys, err := openKeys(trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey}, logger)
 	if keys != nil {
 		config.Dial, config.HubDial, config.HubListen = keys.Dial, keys.DialRelay, keys.ListenRelay

@@ -103,6 +103,10 @@ func startDev(c *DevConfig, state devState, secret []byte, logger *slog.Logger) 
 	for _, n := range state.Nodes {
 		peers = append(peers, sequencer.Peer{ID: wire.NodeID(n.ID), RaftAddr: n.RaftAddr})
 	}
+	store, err := c.openArchive()
+	if err != nil {
+		return d, err
+	}
 	var seeds []string
 	for i, n := range state.Nodes {
 		resp, err := nthAddr(c.RESPAddr, i)
@@ -113,7 +117,8 @@ func startDev(c *DevConfig, state devState, secret []byte, logger *slog.Logger) 
 			NodeID: wire.NodeID(n.ID), Dir: filepath.Join(c.Data, n.ID), RaftAddr: n.RaftAddr, RESPAddr: resp,
 			OpsAddr: c.OpsAddr, Region: "local", Version: buildVersion(), Groups: c.Groups, Bootstrap: peers,
 			DrainWait: time.Millisecond, // all nodes end together: there is nobody to hand over to
-			Logger:    logger,
+			Archive:   store, ArchiveAfter: c.ArchiveAfter, FeedRetention: c.FeedRetention,
+			Logger: logger,
 		})
 		if err != nil {
 			return d, err
@@ -122,7 +127,7 @@ func startDev(c *DevConfig, state devState, secret []byte, logger *slog.Logger) 
 		seeds = append(seeds, node.RESPAddr())
 	}
 	edge, err := delivery.Open(delivery.Config{
-		Addr: c.Addr, Sequencers: seeds, Region: "local", HubAddr: "127.0.0.1:0", NoAuth: c.NoAuth, JWTSecret: secret, Logger: logger.With("node", "edge"),
+		Addr: c.Addr, Sequencers: seeds, Region: "local", HubAddr: "127.0.0.1:0", NoAuth: c.NoAuth, Archive: store, JWTSecret: secret, Logger: logger.With("node", "edge"),
 	})
 	if err != nil {
 		return d, err

@@ -81,6 +81,9 @@ func (c *SequencerConfig) nodeConfig(logger *slog.Logger) (sequencer.Config, err
 		Timing:          sequencer.Timing{Heartbeat: c.HeartbeatTimeout, Election: c.ElectionTimeout, Lease: c.LeaseTimeout},
 		SnapshotEntries: uint64(c.SnapshotEntries), TrailingBytes: uint64(c.TrailingBytes), // check has seen that they fit
 	}
+	config.ArchiveAfter, config.ArchiveEvery, config.ArchiveObjectBytes = c.ArchiveAfter, c.ArchiveEvery, int64(c.ArchiveObjectBytes)
+	config.HotBytes, config.RetainFor = int64(c.HotBytes), c.RetainFor
+	config.FeedRetention, config.DedupRetention = c.FeedRetention, c.DedupRetention
 	if c.PasswordFile != "" {
 		password, err := readSecret(c.PasswordFile)
 		if err != nil {
@@ -89,6 +92,9 @@ func (c *SequencerConfig) nodeConfig(logger *slog.Logger) (sequencer.Config, err
 		config.Password = string(password)
 	}
 	config.UsersFile = c.Users
+	if config.Archive, err = openArchive(c.Archive); err != nil {
+		return config, err
+	}
 	config.Keys, err = openKeys(trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey}, logger)
 	return config, err
 }

@@ -1,0 +1,102 @@
+package sequencer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/archive"
+	"github.com/quorate/quorate/raftfsm"
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// mergeAtLeast is how many small objects make it worth while to write them anew as one.
+const mergeAtLeast = 8
+
+// merge makes one object of many small ones, and of those that are mostly no longer referred to. Each message is copied as it
+// stands; the entry that commits it puts the new object in the place of the old ones.
+func (a *archiver) merge(ctx context.Context, term uint64) error {
+	segments, err := a.segments()
+	if err != nil {
+		return err
+	}
+	from := a.mergeable(segments)
+	if len(from) == 0 {
+		return nil
+	}
+	b, err := a.begin(term)
+	if err != nil {
+		return err
+	}
+	err = b.copy(ctx, from)
+	if err == nil {
+		err = b.commit(ctx)
+	}
+	if err == nil {
+		a.stats.merged.Add(int64(len(from)))
+	}
+	return errors.Join(err, b.discard())
+}
+
+// mergeable gives the objects to be merged, by number: as many as one object has room for.
+func (a *archiver) mergeable(segments []raftfsm.SegmentInfo) map[uint64]wire.Segment {
+	limit := a.host.node.cfg.ArchiveObjectBytes
+	from, room := map[uint64]wire.Segment{}, limit
+	wasted := false
+	for _, s := range segments {
+		live := int64(float64(s.Segment.Size) * float64(s.Live) / float64(s.Segment.Rows))
+		if live > limit/4 || room < live {
+			continue
+		}
+		wasted = wasted || s.Live < uint64(s.Segment.Rows)/2
+		from[s.Number] = s.Segment
+		room -= live
+	}
+	if len(from) < mergeAtLeast && !wasted {
+		return nil
+	}
+	return from
+}
+
+// copy writes all messages that the index finds in the given objects.
+func (b *building) copy(ctx context.Context, from map[uint64]wire.Segment) error {
+	reader := archive.NewReader(b.store, archive.ReaderConfig{})
+	return b.eachLine(ctx, func(line raftfsm.IndexLine) error {
+		seg, ok := from[line.Segment]
+		if !ok {
+			return nil
+		}
+		whole := archive.Range{ChatID: line.ChatID, From: line.From, To: line.To, Row: int64(line.Row)}
+		first := b.rows
+		for at := line.From; at <= line.To; {
+			rows, err := reader.Read(ctx, seg, whole, at, int(min(restEvery, line.To-at+1)))
+			if err != nil {
+				return fmt.Errorf("read %s: %w", seg.Key, err)
+			}
+			for i := range rows {
+				b.row = rows[i]
+				if err := b.write(ctx); err != nil {
+					return err
+				}
+			}
+			at += wire.Seq(len(rows))
+		}
+		// What the hot store knows of receipts stays there: it is newer than what is copied.
+		b.join(raftfsm.ArchivedRun{ChatID: line.ChatID, From: line.From, To: line.To, Row: first, Reached: neverReached})
+		return nil
+	})
+}
+
+// neverReached is no sum of watermarks.
+const neverReached = 1<<64 - 1
+
+// join adds a run, to the last one where it goes on from there.
+func (b *building) join(run raftfsm.ArchivedRun) {
+	if n := len(b.runs); n > 0 {
+		if last := &b.runs[n-1]; last.ChatID == run.ChatID && last.To+1 == run.From {
+			last.To = run.To
+			return
+		}
+	}
+	b.runs = append(b.runs, run)
+}
