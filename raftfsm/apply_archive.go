@@ -46,23 +46,58 @@ func (t *txn) takeOver(seg *segment, run ArchivedRun) bool {
 	if ch == nil || run.From == 0 || run.From > run.To || run.To > ch.lastSeq || run.Row+uint64(run.To-run.From) >= uint64(seg.ref.Rows) {
 		return false
 	}
+	record := archivedRun{to: run.To, row: run.Row, segment: seg.number}
 	switch {
 	case run.From == ch.hotFrom:
+		t.forgetReached(ch, run, &record)
 		t.free(ch, run)
 	case run.To < ch.hotFrom:
-		if !t.replaceRuns(seg, run) {
+		old, ok := t.replaceRuns(seg, run)
+		if !ok {
 			return false
 		}
+		record.reached = old.reached
 	default:
 		return false
 	}
 	seg.live += uint64(run.To - run.From + 1)
 	t.key = runKey(t.key[:0], run.ChatID, run.From)
-	t.putSeen(t.key, archivedRun{to: run.To, row: run.Row, segment: seg.number}.append(nil))
-	if t.reached(run.ChatID, run.To) == run.Reached {
-		t.forgetRises(run.ChatID, run.To)
-	}
+	t.putSeen(t.key, record.append(nil))
 	return true
+}
+
+// forgetReached deletes the rises of which the object has the times, where nobody has come further since it was made. The first
+// rise from the run on may also tell of messages before it: it goes only where those were archived with all that it tells.
+func (t *txn) forgetReached(ch *chat, run ArchivedRun, record *archivedRun) {
+	if t.reached(ch.id, run.To) != run.Reached {
+		return
+	}
+	settled := t.settled(ch.id, run.From)
+	if allWithin := t.forgetRises(ch.id, run.From, run.To, !settled); settled || allWithin {
+		record.reached = run.Reached + 1
+	}
+}
+
+// settled reports whether nobody has come further, in the messages before a hot one, since they were archived.
+func (t *txn) settled(chatID string, from wire.Seq) bool {
+	if from <= t.keeping(chatID).first {
+		return true // there are none
+	}
+	before, ok := t.runBefore(chatID, from)
+	return ok && before.to+1 == from && before.reached > 0 && t.reached(chatID, from-1) == before.reached-1
+}
+
+// runBefore gives the archived run before a seq, of those that earlier entries committed.
+func (t *txn) runBefore(chatID string, from wire.Seq) (run archivedRun, ok bool) {
+	it, err := t.fsm.store.db.NewIter(runBounds(chatID))
+	t.must("read the archive's index", err)
+	if ok = it.SeekLT(runKey(nil, chatID, from)); ok {
+		if run, err = decodeArchivedRun(it.Value()); err != nil {
+			t.fail("archived run of "+chatID, err)
+		}
+	}
+	t.must("read the archive's index", it.Close())
+	return run, ok
 }
 
 // free deletes a run from the hot store.
@@ -87,8 +122,8 @@ func (t *txn) must(what string, err error) {
 }
 
 // replaceRuns removes the runs that a run of a new segment replaces. It is false, and changes nothing, where they are not
-// exactly from its beginning to its end, or are the same.
-func (t *txn) replaceRuns(seg *segment, run ArchivedRun) bool {
+// exactly from its beginning to its end, or are the same. last is the last of them.
+func (t *txn) replaceRuns(seg *segment, run ArchivedRun) (last archivedRun, ok bool) {
 	var keys [][]byte
 	var old []archivedRun
 	var rows []uint64
@@ -96,14 +131,14 @@ func (t *txn) replaceRuns(seg *segment, run ArchivedRun) bool {
 		key := runKey(nil, run.ChatID, from)
 		b, ok := t.get(key)
 		if !ok {
-			return false
+			return last, false
 		}
 		was, err := decodeArchivedRun(b)
 		if err != nil {
 			t.fail("archived run of "+run.ChatID, err)
 		}
 		if was.to > run.To || was.segment == seg.number {
-			return false
+			return last, false
 		}
 		keys, old, rows = append(keys, key), append(old, was), append(rows, uint64(was.to-from+1))
 		from = was.to + 1
@@ -112,7 +147,7 @@ func (t *txn) replaceRuns(seg *segment, run ArchivedRun) bool {
 		t.removeSeen(keys[i])
 		t.release(old[i].segment, rows[i])
 	}
-	return true
+	return old[len(old)-1], true
 }
 
 // segment gives the record of an object, a new one where it has none yet.
@@ -170,16 +205,30 @@ func (t *txn) reached(chatID string, to wire.Seq) uint64 {
 	return sum
 }
 
-// forgetRises deletes the rises up to a seq: the times that they told are in the archive.
-func (t *txn) forgetRises(chatID string, to wire.Seq) {
+// forgetRises deletes the rises to seqs from one to another. With keepFirst the first of each watermark from the former on stays;
+// allWithin says that none of those is behind the latter.
+func (t *txn) forgetRises(chatID string, from, to wire.Seq, keepFirst bool) (allWithin bool) {
 	r, err := newRises(t.fsm.store.db, chatID)
 	t.must("read rises", err)
+	var series []byte // of which the first has been seen
+	allWithin = true
 	for ok := r.it.First(); ok; ok = r.it.Next() {
-		if wire.Seq(keyNumber(r.it.Key())) <= to {
-			t.must("delete", t.batch.Delete(r.it.Key(), nil))
+		key := r.it.Key()
+		seq := wire.Seq(keyNumber(key))
+		if seq < from {
+			continue
+		}
+		if first := string(series) != string(key[:len(key)-8]); first && keepFirst {
+			series = append(series[:0], key[:len(key)-8]...)
+			allWithin = allWithin && seq <= to
+			continue
+		}
+		if seq <= to {
+			t.must("delete", t.batch.Delete(key, nil))
 		}
 	}
 	t.must("read rises", r.close())
+	return allWithin
 }
 
 // readReached is txn.reached of any reader.

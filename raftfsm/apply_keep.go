@@ -24,7 +24,7 @@ func (t *txn) forgetMessages(c Forget) Result {
 	}
 	through := t.forgetRuns(c.ChatID, c.Through)
 	keep.first = max(keep.first, through+1)
-	t.forgetRises(c.ChatID, through)
+	t.forgetRises(c.ChatID, 1, through, false)
 	t.putKeeping(c.ChatID, keep)
 	return Result{Value: uint64(keep.first)}
 }

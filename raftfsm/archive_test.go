@@ -194,13 +194,113 @@ func TestArchive_TimesThatCameMeanwhileAreKept(t *testing.T) {
 
 	_, reached = cold(t, m.store, ColdRun{"c", 4, 5})
 	m.one(33, Archived{Term: 1, Segment: object("two", 3), Runs: []ArchivedRun{{ChatID: "c", From: 4, To: 5, Reached: reached}}})
-	if bob := reaches(1, 5); bob.DeliveredRises != nil || bob.ReadRises != nil {
-		t.Errorf("times that are in the archive are still here: %+v", bob)
-	}
 	m.one(40, Receipt{ChatID: "c", UserID: "bob", Delivered: 5, Read: 4})
 	bob = reaches(1, 4)
-	if want := []wire.Rise{{Seq: 5, At: 40}}; !reflect.DeepEqual(bob.DeliveredRises, want) || bob.Read != 4 {
+	if want := []wire.Rise{{Seq: 2, At: 30}, {Seq: 3, At: 31}, {Seq: 5, At: 40}}; !reflect.DeepEqual(bob.DeliveredRises, want) || bob.Read != 4 {
 		t.Errorf("after the archival: %+v", bob)
+	}
+}
+
+// TestArchive_TimesAreInOneOfTwoPlaces has members read here and there while runs of all lengths are archived: for each message
+// and member the archive has the time, or else the hot store does. Where all read at once, nothing of it stays hot.
+func TestArchive_TimesAreInOneOfTwoPlaces(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := tempMachine(t)
+		defer m.discard()
+		users := []string{"ann", "bob", "cid"}
+		m.one(1, group("c", users...))
+		now, last := wire.Millis(10), wire.Seq(0)
+		truth, stored := map[string]wire.Millis{}, map[string]wire.Millis{} // of user and seq
+		at := map[string]wire.Seq{}
+		read := func(user string, to wire.Seq) {
+			now++
+			m.one(now, Receipt{ChatID: "c", UserID: user, Delivered: to})
+			for ; at[user] < to; at[user]++ {
+				truth[fmt.Sprint(user, at[user]+1)] = now
+			}
+		}
+		for range rapid.IntRange(1, 30).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 3).Draw(rt, "step") {
+			case 0, 1:
+				now++
+				last = m.one(now, say("c", "ann", fmt.Sprint("m", last), "x")).Append.Seq
+			case 2:
+				if last > 0 {
+					read(rapid.SampledFrom(users[1:]).Draw(rt, "reader"), wire.Seq(rapid.Uint64Range(1, uint64(last)).Draw(rt, "to")))
+				}
+			case 3:
+				head, err := m.store.Head("c")
+				if err != nil || head.HotFrom >= last {
+					continue
+				}
+				run := ColdRun{"c", head.HotFrom, wire.Seq(rapid.Uint64Range(uint64(head.HotFrom), uint64(last-1)).Draw(rt, "run to"))}
+				_, reached, err := m.store.ColdRows(run, func(msg *wire.Message, receipts []ReachedAt) (bool, error) {
+					for _, r := range receipts {
+						stored[fmt.Sprint(r.UserID, msg.Seq)] = r.DeliveredAt
+					}
+					return true, nil
+				})
+				if err != nil {
+					rt.Fatal(err)
+				}
+				if rapid.IntRange(0, 3).Draw(rt, "read meanwhile") == 0 {
+					read("bob", last)
+				}
+				now++
+				m.one(now, Archived{Term: 1, Segment: object(fmt.Sprint("o", now), 1000), Runs: []ArchivedRun{{ChatID: "c", From: run.From, To: run.To, Reached: reached}}})
+			}
+		}
+		if last == 0 {
+			return
+		}
+		chat, err := m.store.Chat("c")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		reach, err := m.store.Reaches(chat, 1, last)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for _, user := range reach[1:] {
+			for seq := wire.Seq(1); seq <= user.Delivered; seq++ {
+				name := fmt.Sprint(user.UserID, seq)
+				got := stored[name]
+				for i := 0; got == 0 && i < len(user.DeliveredRises); i++ {
+					if user.DeliveredRises[i].Seq >= seq {
+						got = user.DeliveredRises[i].At
+					}
+				}
+				if got != truth[name] {
+					rt.Fatalf("%s reached %d at %d, not %d: %+v", user.UserID, seq, truth[name], got, user)
+				}
+			}
+		}
+	})
+}
+
+func TestArchive_TimesThatAreArchivedLeaveTheHotStore(t *testing.T) {
+	m := newMachine(t)
+	m.one(1, group("c", "ann", "bob"))
+	for i := range 60 {
+		seq := m.one(wire.Millis(10+i), say("c", "ann", fmt.Sprint(i), "x")).Append.Seq
+		m.one(wire.Millis(10+i), Receipt{ChatID: "c", UserID: "bob", Delivered: seq, Read: seq})
+		if i%10 == 9 {
+			head, err := m.store.Head("c")
+			if err != nil {
+				t.Fatal(err)
+			}
+			run := ColdRun{"c", head.HotFrom, seq - 1}
+			_, reached := cold(t, m.store, run)
+			m.one(100, Archived{Term: 1, Segment: object(fmt.Sprint(i), 1000), Runs: []ArchivedRun{{ChatID: "c", From: run.From, To: run.To, Reached: reached}}})
+		}
+	}
+	chat, err := m.store.Chat("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reach, err := m.store.Reaches(chat, 1, 60)
+	if err != nil || len(reach[1].DeliveredRises) != 1 || len(reach[1].ReadRises) != 1 {
+		t.Errorf("%+v, %v", reach[1], err)
 	}
 }
 

@@ -227,7 +227,7 @@ var everyRecord = []record{
 		n, err := decodeNumber(b)
 		return appendNumber(nil, n), err
 	}},
-	{"archived-run", archivedRun{to: 300, row: 1 << 20, segment: 9}.append(nil), func(b []byte) ([]byte, error) {
+	{"archived-run", archivedRun{to: 300, row: 1 << 20, segment: 9, reached: 1201}.append(nil), func(b []byte) ([]byte, error) {
 		r, err := decodeArchivedRun(b)
 		return r.append(nil), err
 	}},

@@ -26,17 +26,18 @@ type archivedRun struct {
 	to      wire.Seq
 	row     uint64 // of the first message
 	segment uint64 // number
+	reached uint64 // one more than the sum of watermarks that the object has; 0 where there are newer ones
 }
 
 func (r archivedRun) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(newRecord(dst), uint64(r.to))
 	dst = binary.AppendUvarint(dst, r.row)
-	return binary.AppendUvarint(dst, r.segment)
+	return binary.AppendUvarint(binary.AppendUvarint(dst, r.segment), r.reached)
 }
 
 func decodeArchivedRun(b []byte) (archivedRun, error) {
 	d := openRecord(b)
-	r := archivedRun{to: wire.Seq(d.uvarint()), row: d.uvarint(), segment: d.uvarint()}
+	r := archivedRun{to: wire.Seq(d.uvarint()), row: d.uvarint(), segment: d.uvarint(), reached: d.uvarint()}
 	return r, d.end()
 }
 
