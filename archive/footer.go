@@ -12,6 +12,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -198,12 +199,19 @@ func openFooter(raw []byte, size int64, crc *uint32) (f *footer, err error) {
 	defer contain(&err)
 	f = &footer{raw: raw, tail: size - int64(len(raw))}
 	f.loaded = &sparse{footer: raw, tail: f.tail, groups: map[int]*cached{}}
-	f.file, err = parquet.OpenFile(f.loaded, size, parquet.SkipMagicBytes(true), parquet.SkipBloomFilters(true))
+	f.file, err = parquet.OpenFile(f.loaded, size, parquet.SkipMagicBytes(true), parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	if err := f.describe(); err != nil {
 		return nil, err
+	}
+	if err := f.plausible(); err != nil {
+		return nil, err
+	}
+	f.file, err = parquet.OpenFile(f.loaded, size, parquet.SkipMagicBytes(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	f.loaded.blocks = f.blocks
 	return f, nil
@@ -246,6 +254,40 @@ func (f *footer) describe() error {
 	}
 	f.ranges, _ = f.file.Lookup(keyRanges)
 	return nil
+}
+
+// ourSchema is that of every segment.
+var ourSchema = parquet.SchemaOf(record{})
+
+// plausible makes sure that the Parquet library is led to nothing that the writer here does not use: the library trusts what it
+// reads, and some of what it can read makes it take all memory.
+func (f *footer) plausible() error {
+	if !parquet.EqualNodes(f.file.Schema(), ourSchema) {
+		return fmt.Errorf("%w: its columns are not those of a segment", ErrCorrupt)
+	}
+	for i, group := range f.file.Metadata().RowGroups {
+		b := f.blocks[i]
+		for _, column := range group.Columns {
+			m := &column.MetaData
+			begin := m.DataPageOffset
+			if m.DictionaryPageOffset > 0 {
+				begin = min(begin, m.DictionaryPageOffset)
+			}
+			if m.Codec != format.Zstd || m.TotalCompressedSize <= 0 || m.TotalUncompressedSize <= 0 || m.TotalUncompressedSize > maxBlockBytes*8 ||
+				m.TotalCompressedSize > b.size || begin < b.offset || begin+m.TotalCompressedSize > b.offset+b.size {
+				return fmt.Errorf("%w: a column of row group %d is not told rightly", ErrCorrupt, i)
+			}
+			if !f.inFooter(column.ColumnIndexOffset, int64(column.ColumnIndexLength)) || !f.inFooter(column.OffsetIndexOffset, int64(column.OffsetIndexLength)) {
+				return fmt.Errorf("%w: a page index of row group %d is not told rightly", ErrCorrupt, i)
+			}
+		}
+	}
+	return nil
+}
+
+// inFooter tells whether bytes lie behind the row groups.
+func (f *footer) inFooter(offset, length int64) bool {
+	return length >= 0 && offset >= f.tail && length <= f.tail+int64(len(f.raw))-offset
 }
 
 // allRanges unpacks the ranges.
