@@ -4,12 +4,13 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 FUZZTIME ?= 10s
 TOOLS   := .cache/tools
 
-.PHONY: dev build test race lint fuzz bench sim snapshots chaos chaos-short fmt clean
+.PHONY: dev build test minio race lint fuzz bench sim snapshots chaos chaos-short fmt clean
 .DEFAULT_GOAL := build
 
 dev: build ; @exec bin/quorate dev $(ARGS)
 build: ; @mkdir -p bin && go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/quorate ./cmd/quorate
-test: ; @scripts/test-deps.sh && go test -timeout 15m ./...
+test: minio ; @scripts/test-deps.sh && go test -timeout 15m ./...
+minio: ; @scripts/minio.sh $(TOOLS)
 race: ; @go test -race -short -skip '^TestProcesses_' -timeout 20m ./...
 lint: ; @scripts/lint.sh $(TOOLS)
 fuzz: ; @scripts/fuzz.sh $(FUZZTIME)

@@ -77,8 +77,14 @@ var arrows = []arrow{
 	{
 		"archive",
 		[]string{"sequencer/wire"},
-		nil,
+		[]string{"archive/archivetest"},
 		"objects and what is in them; who writes them and who reads them are above it",
+	},
+	{
+		"archive/archivetest",
+		[]string{"archive"},
+		nil,
+		"it makes object stores for tests, whole and broken ones; no product code imports it",
 	},
 	{
 		"delivery",

@@ -17,11 +17,17 @@ if [[ $(uname) == Linux && $(id -u) == 0 ]]; then
 	need chromium chromium
 	[[ -d /usr/share/nodejs/ws ]] || packages+=(node-ws)
 	/usr/bin/python3 -c 'import websockets' 2>/dev/null || packages+=(python3-websockets)
+	need npm npm # for DuckDB
 elif [[ ${1:-} == chaos ]]; then
 	echo "make chaos: needs Linux and root, for network namespaces and loop mounts" >&2
 	exit 1
 fi
-((${#packages[@]} > 0)) || exit 0
+others() { # what is not Debian's
+	[[ $(uname) == Linux && $(id -u) == 0 && ${1:-} != chaos ]] || return 0
+	scripts/duckdb.sh .cache/duckdb || echo "make test: DuckDB cannot be had; its test is skipped" >&2
+}
+cd "$(dirname "$0")/.."
+((${#packages[@]} > 0)) || { others "$@"; exit 0; }
 if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
 	echo "make test: ${packages[*]} is missing. Install it (Debian and Ubuntu: apt-get install ${packages[*]}; macOS: brew install redis) and try again." >&2
 	exit 1
@@ -30,3 +36,4 @@ echo "make test: installing ${packages[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null 2>&1 ||
 	{ apt-get update -qq && apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null; }
+others "$@"
