@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,9 +48,11 @@ func TestDuckDB_AnswersAnAnalyst(t *testing.T) {
 		"select count(*)::int as n, min(seq)::int as low, sum(length(text))::int as bytes, count(distinct message_id)::int as ids "+from,
 		"select median(epoch_ms(r.read_at) - epoch_ms(sent_at))::int as ms, count(*)::int as n from (select sent_at, unnest(receipts) as r "+from+") where epoch_ms(r.read_at) > 0",
 	)
+	var said strings.Builder
+	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v: %s", err, err.(*exec.ExitError).Stderr)
+		t.Fatalf("%v: %s", err, said.String())
 	}
 	var answers [][]map[string]any
 	if err := json.Unmarshal(out, &answers); err != nil {
