@@ -270,3 +270,101 @@ func TestArchiver_MergesSmallObjects(t *testing.T) {
 		}
 	}
 }
+
+// archivePoints are the steps between which an archiver may end.
+var archivePoints = []string{"before put", "after put", "before commit"}
+
+// TestArchiver_LeaderDiesAtEachStep kills the leader between two steps of a round: another one archives, and every message is
+// where it should be.
+func TestArchiver_LeaderDiesAtEachStep(t *testing.T) {
+	for _, point := range archivePoints {
+		t.Run(point, func(t *testing.T) {
+			store := archiveDir(t)
+			arrived, leave := make(chan struct{}), make(chan struct{})
+			var armed atomic.Bool
+			c := sequencertest.Start(t, 3, 1, archiving(store, func(cfg *sequencer.Config) {
+				sequencer.AtArchivePoints(cfg, func(p string) error {
+					if p == point && armed.CompareAndSwap(true, false) {
+						close(arrived)
+						<-leave
+						return errStore
+					}
+					return nil
+				})
+			}))
+			client, chats := c.Client(), sequencertest.Names("chat", 6)
+			sequencertest.MakeChats(t, client, []string{"ann", "bob"}, chats...)
+			archiveAll(t, c, 1) // the format has been raised
+			logs := sayAll(t, client, chats, 40)
+			time.Sleep(2 * time.Millisecond)
+			leader := c.Leader(0)
+			armed.Store(true)
+			go func() { _, _ = client.DoNode(context.Background(), c.Addrs()[leader], "ARCHIVE", "RUN", "0") }() // it gets no answer
+			<-arrived
+			killed := make(chan struct{})
+			go func() { c.Kill(leader); close(killed) }()
+			close(leave)
+			<-killed
+			archiveAll(t, c, 1)
+			readAll(t, client, store, logs)
+			c.Restart(leader)
+			c.CatchUp(leader)
+			readAll(t, client, store, logs)
+		})
+	}
+}
+
+// TestArchiver_OneWhoLedBeforeDoesNoHarm holds a leader up between reading an object back and its entry, until another has led and
+// archived: the late entry must do nothing.
+func TestArchiver_OneWhoLedBeforeDoesNoHarm(t *testing.T) {
+	store := archiveDir(t)
+	arrived, leave := make(chan struct{}), make(chan struct{})
+	var armed atomic.Bool
+	c := sequencertest.Start(t, 3, 1, archiving(store, func(cfg *sequencer.Config) {
+		sequencer.AtArchivePoints(cfg, func(p string) error {
+			if p == "before commit" && armed.CompareAndSwap(true, false) {
+				close(arrived)
+				<-leave
+			}
+			return nil
+		})
+	}))
+	client, chats := c.Client(), sequencertest.Names("chat", 6)
+	sequencertest.MakeChats(t, client, []string{"ann", "bob"}, chats...)
+	archiveAll(t, c, 1)
+	logs := sayAll(t, client, chats, 40)
+	time.Sleep(2 * time.Millisecond)
+	old := c.Leader(0)
+	armed.Store(true)
+	late := make(chan error, 1)
+	go func() {
+		_, err := client.DoNode(context.Background(), c.Addrs()[old], "ARCHIVE", "RUN", "0")
+		late <- err
+	}()
+	<-arrived
+	c.Operate("RAFT", "TRANSFER", "0")
+	c.Eventually("another leader", func() bool { return c.Leader(0) != old })
+	archiveAll(t, c, 1)
+	before := c.Operate("ARCHIVE", "SEGMENTS", "0")
+	c.Operate("RAFT", "TRANSFER", "0", fmt.Sprintf("n%d", old+1)) // he leads again, in a later term
+	c.Eventually("the old leader", func() bool { return c.Leader(0) == old })
+	close(leave)
+	if err := <-late; err == nil {
+		t.Error("the late round says that it is done")
+	}
+	if after := c.Operate("ARCHIVE", "SEGMENTS", "0"); len(after.Elems()) != len(before.Elems()) {
+		t.Errorf("%d objects are in use, %d were", len(after.Elems()), len(before.Elems()))
+	}
+	readAll(t, client, store, logs)
+}
+
+// readAll makes sure that chats read as they were written, from the archive and the hot store.
+func readAll(t testing.TB, client *wire.Client, store archive.Store, logs map[string][]wire.Message) {
+	t.Helper()
+	for chat, log := range logs {
+		got, _, err := readWhole(t.Context(), client, archive.NewReader(store, archive.ReaderConfig{}), chat, 50)
+		if err != nil || !reflect.DeepEqual(got, log) {
+			t.Errorf("%s: %d messages, want %d: %v", chat, len(got), len(log), err)
+		}
+	}
+}

@@ -61,3 +61,8 @@ func (n *Node) Batching() (entries, commands int64) {
 	}
 	return entries, commands
 }
+
+// AtArchivePoints has an archiver ask hook at each step; an error ends the round there.
+func AtArchivePoints(cfg *Config, hook func(point string) error) {
+	cfg.archivePoint = func(p archivePoint) error { return hook(string(p)) }
+}

@@ -17,6 +17,7 @@ type Config struct {
 	Delivery  DeliveryConfig  `koanf:"delivery"`
 	Token     TokenConfig     `koanf:"token"`
 	Raft      RaftConfig      `koanf:"raft"`
+	Archive   ArchiveConfig   `koanf:"archive"`
 	Chat      ChatConfig      `koanf:"chat"`
 	Cert      CertConfig      `koanf:"cert"`
 	User      UserConfig      `koanf:"user"`
@@ -161,6 +162,11 @@ type RaftConfig struct {
 	TLSCA        string `koanf:"tls-ca" doc:"file with the certificates (PEM) that sign those of the cluster"`
 	TLSCert      string `koanf:"tls-cert" doc:"file with this client's certificate (PEM)"`
 	TLSKey       string `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
+}
+
+// ArchiveConfig is where the archive commands look at objects.
+type ArchiveConfig struct {
+	Store string `koanf:"store" flag:"archive" doc:"object store of the cluster: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL"`
 }
 
 // CheckConfig is what the check commands look at, and when they complain.
