@@ -89,7 +89,7 @@ var arrows = []arrow{
 	{
 		"delivery",
 		[]string{"sequencer/wire", "archive", "delivery/frame", "delivery/relay", "meter"},
-		[]string{"sequencer", "sequencer/sequencertest", "trust", "delivery/frame/frametest"},
+		[]string{"sequencer", "sequencer/sequencertest", "trust", "delivery/frame/frametest", "archive/archivetest"},
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
 	},
 	{
