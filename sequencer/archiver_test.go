@@ -222,10 +222,11 @@ func TestArchiver_NothingIsFreedThatIsNotThere(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			s.Store = archiveDir(t)
-			s.broken.Store(true)
 			c := sequencertest.Start(t, 1, 1, archiving(s))
 			client := c.Client()
 			sequencertest.MakeChats(t, client, []string{"ann"}, "c")
+			archiveAll(t, c, 1) // rounds are made: what stops the next one is the store
+			s.broken.Store(true)
 			logs := sayAll(t, client, []string{"a", "c"}[1:], 60)
 			for n := range 20 {
 				logs["c"] = append(logs["c"], sayOne(t, client, "c", 100+n))
