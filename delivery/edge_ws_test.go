@@ -355,6 +355,8 @@ func TestStream_Typing(t *testing.T) {
 	alice, bob := fresh("alice"), fresh("bob")
 	id := e.group(alice, bob)
 	a, tablet, b := e.dial(alice), e.dial(alice), e.dial(bob)
+	e.post(alice, id, "hello")
+	b.awaitSeqs(id, 1, 1) // the hub knows the members now: where it has to ask for them, and gets no answer, typing is dropped
 	a.send(`{"type":"typing","chatId":"` + id + `"}`)
 	a.send(`{"type":"typing","chatId":"` + id + `"}`)
 	if m := b.awaitType("typing"); m["chatId"] != id || m["userId"] != alice {
