@@ -88,7 +88,7 @@ var arrows = []arrow{
 	},
 	{
 		"delivery",
-		[]string{"sequencer/wire", "archive", "delivery/frame", "delivery/relay", "meter"},
+		[]string{"sequencer/wire", "archive", "delivery/frame", "delivery/relay", "meter", "uring"},
 		[]string{"sequencer", "sequencer/sequencertest", "trust", "delivery/frame/frametest", "archive/archivetest"},
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
 	},
@@ -108,9 +108,14 @@ var arrows = []arrow{
 		"the list of cases that parser and engine are tested with; it makes its bytes without the code that it tests",
 	},
 	{
-		"bench", nil,
+		"bench",
+		[]string{"uring"},
 		[]string{"delivery", "sequencer/sequencertest"},
 		"it loads a cluster from outside, as clients do, and knows nothing of its inside",
+	},
+	{
+		"uring", nil, nil,
+		"a way to the kernel, for whoever has many sockets; it knows no product",
 	},
 	{
 		"meter", nil, nil,

@@ -113,9 +113,12 @@ func (l *local) flush() {
 		for _, s := range touched {
 			l.dirty = append(l.dirty, s.flushed())
 		}
-		if variant(v) == spread {
+		switch variant(v) {
+		case spread:
 			l.srv.engine.flushSpread(l.dirty)
-		} else {
+		case plain:
+			l.srv.engine.flushPlain(l.dirty)
+		default:
 			l.srv.engine.flush(l.dirty)
 		}
 		use := &l.srv.rollout.use[v]
