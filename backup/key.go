@@ -41,7 +41,13 @@ func CheckName(name string) error {
 func prefixOf(name string) string { return allBackups + name + "/" }
 func begunKey(name string) string { return prefixOf(name) + begunName }
 func wholeKey(name string) string { return prefixOf(name) + manifestName }
-func tableKey(sum Sum) string     { return allTables + sum.String() + ".sst" }
+
+// tableKey has as many digits of the sum as a part of a key may have: all but the last four.
+func tableKey(sum Sum) string {
+	digits := sum.String()
+	return allTables + digits[:2] + "/" + digits[2:60] + ".sst"
+}
+
 func groupKey(name string, g wire.GroupID) string {
 	return fmt.Sprintf("%sgroup-%05d.json", prefixOf(name), g)
 }

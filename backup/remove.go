@@ -100,7 +100,7 @@ func references(ctx context.Context, store archive.Store, now wire.Millis) (used
 const removePage = 1000
 
 func removeAll(ctx context.Context, store archive.Store, prefix string, gone *Removed, which func(archive.Object) bool) error {
-	for {
+	for last := ""; ; {
 		var page []archive.Object
 		full := errors.New("page")
 		err := store.List(ctx, prefix, func(o archive.Object) error {
@@ -115,7 +115,11 @@ func removeAll(ctx context.Context, store archive.Store, prefix string, gone *Re
 		if err != nil && !errors.Is(err, full) {
 			return fmt.Errorf("list %s: %w", prefix, err)
 		}
+		if len(page) > 0 && page[0].Key == last {
+			return fmt.Errorf("%w: %s stays although it was deleted", archive.ErrUnavailable, last)
+		}
 		for o := range slices.Values(page) {
+			last = page[0].Key
 			if err := store.Delete(ctx, o.Key); err != nil {
 				return storeError(o.Key, err)
 			}

@@ -95,6 +95,10 @@ func (c *SequencerConfig) nodeConfig(logger *slog.Logger) (sequencer.Config, err
 	if config.Archive, err = openArchive(c.Archive); err != nil {
 		return config, err
 	}
+	if config.Backup, err = openArchive(c.Backup); err != nil {
+		return config, fmt.Errorf("--backup: %w", err)
+	}
+	config.BackupRate = int64(c.BackupRate)
 	config.Keys, err = openKeys(trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey}, logger)
 	return config, err
 }
