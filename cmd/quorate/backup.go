@@ -77,8 +77,8 @@ type backupView struct {
 func (a *app) backupRun(cmd *cobra.Command) error {
 	to := []string{}
 	if url := a.config.Backup.Store; url != "" {
-		if _, err := archive.OpenStore(url); err != nil {
-			return usagef("--to: %w", err)
+		if _, err := openStore("--to", url); err != nil {
+			return err
 		}
 		to = []string{"TO", url}
 	}
@@ -208,11 +208,7 @@ func (a *app) backupStore() (archive.Store, error) {
 	if a.config.Backup.Store == "" {
 		return nil, usagef("--to is missing: name the object store of the backups")
 	}
-	store, err := archive.OpenStore(a.config.Backup.Store)
-	if err != nil {
-		return nil, usagef("--to: %w", err)
-	}
-	return store, nil
+	return openStore("--to", a.config.Backup.Store)
 }
 
 // backupEntry is a backup as `backup ls` prints it.

@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/quorate/quorate/archive"
 	"github.com/quorate/quorate/sequencer"
 )
 
@@ -24,9 +23,9 @@ func (a *app) restore(cmd *cobra.Command, args []string) error {
 	if c.From == "" || c.Data == "" {
 		return usagef("--from and --data are needed: the object store of the backup, and the new node's directory")
 	}
-	from, err := archive.OpenStore(c.From)
+	from, err := openStore("--from", c.From)
 	if err != nil {
-		return usagef("--from: %w", err)
+		return err
 	}
 	to, err := openArchive(c.Archive)
 	if err != nil {
