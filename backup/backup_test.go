@@ -93,7 +93,7 @@ func saveGroup(ctx context.Context, t testing.TB, store archive.Store, name stri
 	return err
 }
 
-func name(n int) string { return fmt.Sprintf("20261129T1200%02dZ-0000000%d", n, n) }
+func name(n int) string { return fmt.Sprintf("20261129T1200%02d000Z-0000000%d", n, n) }
 
 // fetchAll brings all files of a backup, and reads all of its objects.
 func fetchAll(t testing.TB, store archive.Store, b *backup.Backup) error {
@@ -164,7 +164,7 @@ func TestBackup_FailsAtEachRequest(t *testing.T) {
 				}
 				answer.ServeHTTP(w, r)
 			})
-			id := fmt.Sprintf("20261129T13%02d%02dZ-%08x", failed/60, at%60, len(what))
+			id := fmt.Sprintf("20261129T13%02d%02d000Z-%08x", failed/60, at%60, len(what))
 			err := save(t.Context(), t, store, id, fmt.Sprint(what, at))
 			s3.Set(nil)
 			if seen <= at {

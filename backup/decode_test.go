@@ -10,7 +10,7 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-const someName = "20261129T120000Z-0badcafe"
+const someName = "20261129T120000000Z-0badcafe"
 
 func someGroup() *Group {
 	return &Group{

@@ -21,13 +21,14 @@ const (
 	manifestName = "manifest.json"
 )
 
-var nameForm = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$`)
+var nameForm = regexp.MustCompile(`^[0-9]{8}T[0-9]{9}Z-[0-9a-f]{8}$`)
 
 // NewName names a backup that begins now: names sort by time.
 func NewName(now wire.Millis) string {
 	var chance [4]byte
 	_, _ = rand.Read(chance[:]) // never fails
-	return time.UnixMilli(int64(now)).UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(chance[:])
+	at := time.UnixMilli(int64(now)).UTC()
+	return fmt.Sprintf("%s%03dZ-%s", at.Format("20060102T150405"), at.Nanosecond()/1e6, hex.EncodeToString(chance[:]))
 }
 
 // CheckName is nil where a name is one of a backup, ErrName otherwise.
