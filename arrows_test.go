@@ -25,13 +25,13 @@ type arrow struct {
 var arrows = []arrow{
 	{
 		"cmd/quorate",
-		[]string{"sequencer", "delivery", "archive", "sequencer/wire", "trust", "meter", "bench"},
+		[]string{"sequencer", "delivery", "archive", "backup", "sequencer/wire", "trust", "meter", "bench"},
 		[]string{"sequencer/sequencertest"},
 		"the command wires the parts together; the state machine is the sequencer's own affair",
 	},
 	{
 		"sequencer",
-		[]string{"raftfsm", "raftfsm/wal", "archive", "sequencer/wire", "trust", "meter"},
+		[]string{"raftfsm", "raftfsm/wal", "archive", "backup", "sequencer/wire", "trust", "meter"},
 		[]string{"sequencer/sequencertest"},
 		"a sequencer is groups behind RESP; whoever delivers reads its feed, it knows none of them",
 	},
@@ -79,6 +79,12 @@ var arrows = []arrow{
 		[]string{"sequencer/wire"},
 		[]string{"archive/archivetest"},
 		"objects and what is in them; who writes them and who reads them are above it",
+	},
+	{
+		"backup",
+		[]string{"archive", "sequencer/wire"},
+		[]string{"archive/archivetest"},
+		"files with sums in an object store; what is in them is the sequencer's affair",
 	},
 	{
 		"archive/archivetest",

@@ -67,6 +67,9 @@ func (r *rollout) run(ctx context.Context) {
 		if err != nil {
 			continue
 		}
+		if r.srv.heedEpoch(settings) != nil {
+			return
+		}
 		next := parseChoice(settings[fanoutSetting])
 		if *r.now.Load() != next {
 			r.srv.log.Info("the fan-out setting has changed", "variant", variantNames[next.variant], "percent", next.percent)

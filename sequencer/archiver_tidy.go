@@ -66,7 +66,7 @@ func (a *archiver) eachLine(ctx context.Context, visit func(raftfsm.IndexLine) e
 // later term, and every name that is not one of the group's objects.
 func (a *archiver) sweep(ctx context.Context, term uint64) error {
 	now := a.host.node.cfg.Clock()
-	if now < a.stats.swept+orphanAge/24 {
+	if now < a.stats.swept+orphanAge/24 || a.host.saver.busy() {
 		return nil
 	}
 	if err := a.host.readBarrier(ctx); err != nil {

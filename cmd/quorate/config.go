@@ -18,6 +18,8 @@ type Config struct {
 	Token     TokenConfig     `koanf:"token"`
 	Raft      RaftConfig      `koanf:"raft"`
 	Archive   ArchiveConfig   `koanf:"archive"`
+	Backup    BackupConfig    `koanf:"backup"`
+	Restore   RestoreConfig   `koanf:"restore"`
 	Chat      ChatConfig      `koanf:"chat"`
 	Cert      CertConfig      `koanf:"cert"`
 	User      UserConfig      `koanf:"user"`
@@ -76,6 +78,8 @@ type SequencerConfig struct {
 	ArchiveObjectBytes int           `koanf:"archive-object-bytes" doc:"size of an object of the archive, about"`
 	HotBytes           int           `koanf:"hot-bytes" doc:"bytes of a group's store above which younger messages are archived, too; 0 for no limit"`
 	RetainFor          time.Duration `koanf:"retain-for" doc:"age at which messages are deleted for good, where their chat has no time of its own; 0 for never"`
+	Backup             string        `koanf:"backup" doc:"object store for backups that name no other: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL; not that of the archive"`
+	BackupRate         int           `koanf:"backup-rate" doc:"bytes of a backup that this node sends in a second; 0 for no limit"`
 	FeedRetention      time.Duration `koanf:"feed-retention" doc:"age at which an event leaves the feed; no younger message is archived"`
 	DedupRetention     time.Duration `koanf:"dedup-retention" doc:"how long a clientMessageId is remembered"`
 
@@ -167,6 +171,18 @@ type RaftConfig struct {
 // ArchiveConfig is where the archive commands look at objects.
 type ArchiveConfig struct {
 	Store string `koanf:"store" flag:"archive" doc:"object store of the cluster: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL"`
+}
+
+// BackupConfig is where backups are.
+type BackupConfig struct {
+	Store string `koanf:"store" flag:"to" doc:"object store of the backups: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL; it is opened by the nodes to save, by this command otherwise"`
+}
+
+// RestoreConfig is which node is made of a backup.
+type RestoreConfig struct {
+	From    string `koanf:"from" doc:"object store of the backups: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL"`
+	Data    string `koanf:"data" doc:"directory of the new node; it must be empty"`
+	Archive string `koanf:"archive" doc:"object store of the new cluster's archive, to be given the archived messages that it does not have; empty for none"`
 }
 
 // CheckConfig is what the check commands look at, and when they complain.

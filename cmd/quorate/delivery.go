@@ -106,13 +106,28 @@ func (a *app) runDelivery(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	config.Addr = edge.Addr()
 	shown := newMetrics()
 	shown.edge(edge)
 	ops, err := openOps(c.OpsAddr, map[string]probe{"delivery": edgeReadiness(edge.Addr(), config.TLS != nil)}, shown, logger)
 	if err != nil {
 		return errors.Join(err, closeEdge(edge))
 	}
-	err = serve(cmd, edge.Ready, "delivery node serves "+edgeURL(edge.Addr(), config.TLS != nil))
+	err = serve(cmd, edge.Ready, "delivery node serves "+edgeURL(edge.Addr(), config.TLS != nil), edge.Outdated())
+	for err == nil && cmd.Context().Err() == nil { // the cluster was restored from a backup: what the node knows is of the old one
+		shown.forget(edge)
+		if err = closeEdge(edge); err != nil {
+			break
+		}
+		if edge, err = delivery.Open(config); err != nil {
+			return errors.Join(err, ops.Close())
+		}
+		shown.edge(edge)
+		select {
+		case <-edge.Outdated():
+		case <-cmd.Context().Done():
+		}
+	}
 	// The clients are told to go elsewhere while the operations port still answers.
 	return errors.Join(err, closeEdge(edge), ops.Close())
 }

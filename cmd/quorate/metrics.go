@@ -41,6 +41,9 @@ func (m metrics) node(id wire.NodeID, node *sequencer.Node) {
 // edge adds the delivery node.
 func (m metrics) edge(edge *delivery.Server) { m.registry.MustRegister(edge.Collector()) }
 
+// forget takes a delivery node out that another one takes the place of.
+func (m metrics) forget(edge *delivery.Server) { m.registry.Unregister(edge.Collector()) }
+
 // handler answers scrapes.
 func (m metrics) handler(logger *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
