@@ -111,6 +111,7 @@ type Server struct {
 	presence  *presence
 	rollout   *rollout
 	recent    *recent
+	told      *told
 	history   *history
 	id        string // of this process
 	loads     *loader
@@ -201,6 +202,7 @@ func newServer(cfg Config) *Server {
 	s.presence = newPresence(s)
 	s.rollout = newRollout(s)
 	s.recent = newRecent(s.limits.RecentBytes)
+	s.told = newTold(s.limits.ToldReceipts)
 	s.history = newHistory(s)
 	s.registry = newRegistry(s.limits.UserConnections, func(user string) {
 		s.announcer.changed(user)

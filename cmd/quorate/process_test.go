@@ -179,7 +179,7 @@ type crowd struct {
 func (c *cluster) crowd(t *testing.T) *crowd {
 	t.Helper()
 	w := &crowd{deliverytest.NewCrowd(), c}
-	w.Receipts = true
+	w.Read(true)
 	for i := range crowdUsers {
 		user := fmt.Sprintf("u%02d", i)
 		w.Add(&deliverytest.Talker{User: user, Token: c.token(t, user), Edges: c.urls, Home: i % len(c.urls)})

@@ -19,11 +19,11 @@ type Crowd struct {
 	Record   *sequencertest.Record // what was sent, and acknowledged
 	Audience *Audience             // what was shown
 	Talkers  []*Talker
-	Receipts bool                            // they acknowledge and read what they are shown
 	Text     func(user string, n int) string // of a user's n-th message; nil for one of the crowd's own
 	Shown    func(t *Talker, m wire.Message) // called with each message as it is shown, if there; not for one talker at the same time
 
 	talking atomic.Bool
+	reading atomic.Bool
 	running sync.WaitGroup
 	leave   context.CancelFunc
 }
@@ -69,6 +69,9 @@ func (c *Crowd) Leave() {
 
 // Talk has the users begin to send, or stop. What they have begun they go on with until it is acknowledged.
 func (c *Crowd) Talk(on bool) { c.talking.Store(on) }
+
+// Read has the users acknowledge and read what they are shown, or stop.
+func (c *Crowd) Read(on bool) { c.reading.Store(on) }
 
 // Quiet reports that no send waits for an answer.
 func (c *Crowd) Quiet() bool {

@@ -228,7 +228,7 @@ func (t *Talker) talk(ctx context.Context, conn *websocket.Conn) (home bool) {
 	said := map[string]Marks{} // over this connection
 	for {
 		frames, patient := t.due(time.Now())
-		if t.crowd.Receipts {
+		if t.crowd.reading.Load() {
 			frames = append(frames, t.marks(said)...)
 		}
 		for _, f := range frames {
