@@ -19,7 +19,7 @@ snapshots: ; @SNAPSHOT_MESSAGES=$${SNAPSHOT_MESSAGES:-5000000} go test -count=1 
 archive-size: minio ; @ARCHIVE_MESSAGES=$${ARCHIVE_MESSAGES:-2000000} go test -count=1 -v -timeout 60m -run "^TestArchive_AtSize$$" ./delivery
 bench: ; @go test -run '^$$' -bench . -benchtime 2s -timeout 30m ./...
 regions: ; @scripts/test-deps.sh chaos && CHAOS=regions go test -count=1 -v -timeout 10m -run '^TestRegions$$' ./chaos
-chaos: ; @scripts/test-deps.sh chaos && CHAOS=all go test -count=1 -v -timeout 60m ./chaos
+chaos: ; @scripts/test-deps.sh chaos && CHAOS=all go test -count=1 -v -timeout 90m ./chaos
 chaos-short: ; @scripts/test-deps.sh chaos && CHAOS=short go test -count=1 -v -timeout 15m ./chaos
 fmt: ; @scripts/tools.sh $(TOOLS) && git ls-files '*.go' | xargs $(TOOLS)/gofumpt -w
 clean: ; @rm -rf bin .cache

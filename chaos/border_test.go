@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -158,6 +159,8 @@ func (t *traffic) add(p []byte) {
 	}
 }
 
+// String is four columns of a table: bytes to and from RESP ports, hubs and all others, Raft ports; and packets.
 func (c crossing) String() string {
-	return fmt.Sprintf("%.0f | %.0f | %.0f | %.1f", c.sequencers, c.hubs+c.other, c.raft, c.packets)
+	whole := func(bytes float64) int { return int(math.Round(bytes)) }
+	return fmt.Sprintf("%d | %d | %d | %.1f", whole(c.sequencers), whole(c.hubs+c.other), whole(c.raft), c.packets)
 }

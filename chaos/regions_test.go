@@ -18,82 +18,16 @@ import (
 )
 
 const (
-	regions       = 3
-	regionNodes   = 2                     // delivery nodes of each
-	borderDelay   = 40 * time.Millisecond // in one direction
-	regionText    = 100                   // bytes of a message's text
-	regionSends   = 200                   // messages that are measured
-	regionIdle    = 4 * time.Second       // without any, before
-	speakers      = 4                     // in the first region, at 10 messages a second each
-	regionReceipt = time.Second           // for the last receipts to be written and told
+	regionNodes   = 2               // delivery nodes of each
+	regionText    = 100             // bytes of a message's text
+	regionSends   = 200             // messages that are measured
+	regionIdle    = 4 * time.Second // without any, before
+	speakers      = 4               // in the first region, at 10 messages a second each
+	regionReceipt = time.Second     // for the last receipts to be written and told
 )
 
 // farMembers are how many members of a chat are online in the second region.
 var farMembers = []int{1, 10, 100}
-
-// regionNet is the namespace of a region. All its nodes are in it.
-func regionNet(r int) string { return "region-" + regionName(r) }
-
-func regionName(r int) string { return string(rune('a' + r)) }
-
-// regionHost is a node's place: sequencers are the first, delivery nodes come from 11 on.
-func regionHost(r, i int) host { return host{regionNet(r), fmt.Sprintf("127.0.%d.%d", 11+r, i+1)} }
-
-// regionHosts is how many addresses a region has.
-const regionHosts = 20
-
-// openRegions makes a namespace for each region and the borders between them, by the regions' numbers.
-func openRegions(t *testing.T) map[[2]int]*border {
-	t.Helper()
-	openNetwork(t)
-	for r := range regions {
-		if err := makeRegion(r); err != nil {
-			t.Fatalf("make a region: %v", err)
-		}
-		t.Cleanup(func() { _ = run("", "ip", "netns", "del", regionNet(r)) }) // for those who come after; else it ends with the tests
-	}
-	borders := map[[2]int]*border{}
-	for a := range regions {
-		for b := a + 1; b < regions; b++ {
-			device := "to-" + regionName(a) + regionName(b)
-			borders[[2]int{a, b}] = openBorder(t, device, borderDelay, [2]string{regionNet(a), regionNet(b)})
-			for _, way := range [][2]int{{a, b}, {b, a}} {
-				if err := joinRegion(way[0], way[1], device); err != nil {
-					t.Fatalf("join regions: %v", err)
-				}
-			}
-		}
-	}
-	return borders
-}
-
-// makeRegion makes a region's namespace, in which all its addresses are the namespace's own.
-func makeRegion(r int) error {
-	if err := run("", "ip", "netns", "add", regionNet(r)); err != nil {
-		return err
-	}
-	commands := [][]string{{"ip", "link", "set", "lo", "up"}, {"ip", "addr", "del", "127.0.0.1/8", "dev", "lo"}}
-	for i := range regionHosts {
-		commands = append(commands, []string{"ip", "addr", "add", regionHost(r, i).ip + "/32", "dev", "lo"})
-	}
-	for _, argv := range commands {
-		if err := run(regionNet(r), argv...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// joinRegion has one region reach the other's addresses over a device.
-func joinRegion(from, to int, device string) error {
-	if err := routeLoopback(regionNet(from), device); err != nil {
-		return err
-	}
-	if err := run(regionNet(from), "ip", "link", "set", device, "up"); err != nil {
-		return err
-	}
-	return run(regionNet(from), "ip", "route", "add", fmt.Sprintf("127.0.%d.0/24", 11+to), "dev", device, "src", regionHost(from, 0).ip)
-}
 
 // world is a cluster over several regions, its delivery nodes and borders.
 type world struct {
@@ -156,7 +90,7 @@ func openWorld(t *testing.T, name string, place func(int) host) *world {
 		n.awaitReady(t)
 	}
 	for r := range regions {
-		await(t, "the feeds to be shared out in each region", func() bool { return sharedOut(w.nodesOf(r), w.setup.groups) })
+		awaitSharedOut(t, w.nodesOf(r), w.setup.groups)
 	}
 	w.gather()
 	return w
@@ -281,16 +215,17 @@ func (w *world) measure(far int, reading bool) {
 	sent -= acked
 
 	for i, r := range []int{1, 2} {
-		per := func(way int) crossing {
-			rest := before[i][way].plus(idle[i][way], -1).per(idleTook.Seconds())
-			return after[i][way].plus(before[i][way], -1).plus(rest, -took.Seconds()).per(float64(sent))
+		var per, rest [2]crossing
+		for way := range per {
+			rest[way] = before[i][way].plus(idle[i][way], -1).per(idleTook.Seconds())
+			per[way] = after[i][way].plus(before[i][way], -1).plus(rest[way], -took.Seconds()).per(float64(sent))
 		}
-		in, back := per(0), per(1)
+		in, back := per[0], per[1]
 		members := 1
 		if r == 1 {
 			members = far
 		}
-		borderTable.add(borderRow{w.name, r, members, reading, in, back, w.spread(regionName(r)), w.spread(regionName(0))})
+		borderTable.add(borderRow{w.name, r, members, reading, in, back, rest, w.spread(regionName(r)), w.spread(regionName(0))})
 		if !reading && in.delivery()+back.delivery() > mostCopies*regionText {
 			w.t.Errorf("%d bytes cross into region %s for a message of %d bytes to %d members", int(in.delivery()+back.delivery()),
 				regionName(r), regionText, members)
@@ -348,40 +283,4 @@ func (w *world) spread(region string) [2]time.Duration {
 	}
 	slices.Sort(times)
 	return [2]time.Duration{percentile(times, 50), percentile(times, 99)}
-}
-
-// borderRow is what was measured at one border.
-type borderRow struct {
-	place    string
-	region   int
-	members  int
-	reading  bool
-	in, back crossing // for each message
-	far      [2]time.Duration
-	near     [2]time.Duration
-}
-
-// borderRows are printed by the last test of the process.
-type borderRows struct{ rows []borderRow }
-
-var borderTable borderRows
-
-func (b *borderRows) add(r borderRow) { b.rows = append(b.rows, r) }
-
-func (b *borderRows) print() {
-	if len(b.rows) == 0 {
-		return
-	}
-	fmt.Printf("\nBytes across a border for each message of %d bytes sent in a, and ms from send to receipt; idle traffic is subtracted\n\n", regionText)
-	fmt.Println("| sequencers | to | members there | receipts | in: RESP | hubs | raft | packets | back: RESP | hubs | raft | packets | p50 there | p99 | p50 in a | p99 |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
-	for _, r := range b.rows {
-		receipts := "no"
-		if r.reading {
-			receipts = "yes"
-		}
-		fmt.Printf("| %s | %s | %d | %s | %v | %v | %d | %d | %d | %d |\n", r.place, regionName(r.region), r.members, receipts, r.in, r.back,
-			r.far[0].Milliseconds(), r.far[1].Milliseconds(), r.near[0].Milliseconds(), r.near[1].Milliseconds())
-	}
-	fmt.Println()
 }

@@ -19,9 +19,8 @@ import (
 // a fault hits what it is to hit.
 func (d *tier) awaitHome() {
 	d.t.Helper()
-	await(d.t, "the users to be spread over the nodes, and the feeds", func() bool {
-		return d.crowd.GoHome() && sharedOut(d.edges, d.setup.groups)
-	})
+	await(d.t, "every user to be at his own node", d.crowd.GoHome)
+	awaitSharedOut(d.t, d.edges, d.setup.groups)
 }
 
 // awaitTalk waits until the crowd has had enough messages acknowledged in a second: a fault that hits an idle tier shows nothing.

@@ -245,4 +245,5 @@ func TestEdgeFaults(t *testing.T) {
 	d.checkTheCheck(t)
 }
 
-const edgeRounds = 5
+// edgeRounds is how often each is run where all is.
+const edgeRounds = 3

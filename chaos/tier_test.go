@@ -171,15 +171,22 @@ func (n *node) gauge(name string) int {
 	return -1
 }
 
-// sharedOut reports that the nodes have shared the feeds out between them, and no one reads another's.
-func sharedOut(edges []*node, groups int) bool {
-	sum := 0
-	for _, n := range edges {
-		shared := n.gauge("quorate_hub_feeds_shared")
-		if shared < 1 || n.gauge("quorate_hub_feeds_read") != shared {
-			return false
+// awaitSharedOut waits until the nodes of a region have shared the feeds out between them, each having some and no one reading another's.
+func awaitSharedOut(t *testing.T, edges []*node, groups int) {
+	t.Helper()
+	for deadline := time.Now().Add(settle); ; time.Sleep(50 * time.Millisecond) {
+		sum, fair := 0, true
+		var state []string
+		for _, n := range edges {
+			shared, read := n.gauge("quorate_hub_feeds_shared"), n.gauge("quorate_hub_feeds_read")
+			sum, fair = sum+shared, fair && shared > 0 && read == shared
+			state = append(state, fmt.Sprintf("%s has %d and reads %d", n.id, shared, read))
 		}
-		sum += shared
+		if fair && sum == groups {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v in vain for %d feeds to be shared out: %s", settle, groups, strings.Join(state, ", "))
+		}
 	}
-	return sum == groups
 }
