@@ -26,7 +26,7 @@ var arrows = []arrow{
 	{
 		"cmd/quorate",
 		[]string{"sequencer", "delivery", "archive", "backup", "sequencer/wire", "trust", "meter", "bench"},
-		[]string{"sequencer/sequencertest"},
+		[]string{"sequencer/sequencertest", "delivery/deliverytest"},
 		"the command wires the parts together; the state machine is the sequencer's own affair",
 	},
 	{
@@ -59,7 +59,7 @@ var arrows = []arrow{
 	},
 	{
 		"chaos", nil,
-		[]string{"sequencer/wire", "sequencer/sequencertest", "sequencer/sequencertest/history"},
+		[]string{"sequencer/wire", "sequencer/sequencertest", "sequencer/sequencertest/history", "delivery/deliverytest"},
 		"it breaks real processes from outside, and knows no more of them than a client does",
 	},
 	{
@@ -97,6 +97,12 @@ var arrows = []arrow{
 		[]string{"sequencer/wire", "archive", "delivery/frame", "delivery/relay", "meter", "uring"},
 		[]string{"sequencer", "sequencer/sequencertest", "trust", "delivery/frame/frametest", "archive/archivetest"},
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
+	},
+	{
+		"delivery/deliverytest",
+		[]string{"sequencer/wire", "sequencer/sequencertest"},
+		nil,
+		"clients for tests, which know an edge by its public protocol alone; no product code imports it",
 	},
 	{
 		"delivery/frame", nil,

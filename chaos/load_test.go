@@ -51,7 +51,7 @@ type load struct {
 func startLoad(c *cluster) *load {
 	c.t.Helper()
 	l := &load{
-		t: c.t, client: newClient(c.t, c.addrs()), record: sequencertest.NewRecord(), groupOf: map[string]int{},
+		t: c.t, client: newClient(c.t, c.addrs(), c.setup.dial), record: sequencertest.NewRecord(), groupOf: map[string]int{},
 		seen:  map[string]wire.Seq{},
 		began: time.Now(), acks: make([][]time.Duration, c.setup.groups),
 	}

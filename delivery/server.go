@@ -112,6 +112,7 @@ type Server struct {
 	rollout   *rollout
 	epoch     *epoch
 	recent    *recent
+	told      *told
 	history   *history
 	id        string // of this process
 	loads     *loader
@@ -203,6 +204,7 @@ func newServer(cfg Config) *Server {
 	s.rollout = newRollout(s)
 	s.epoch = newEpoch()
 	s.recent = newRecent(s.limits.RecentBytes)
+	s.told = newTold(s.limits.ToldReceipts)
 	s.history = newHistory(s)
 	s.registry = newRegistry(s.limits.UserConnections, func(user string) {
 		s.announcer.changed(user)
