@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorate/quorate/archive"
 	"github.com/quorate/quorate/raftfsm"
+	"github.com/quorate/quorate/raftfsm/failpoint"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -158,13 +159,14 @@ func (b *building) commit(ctx context.Context) error {
 	}
 	seg := sum.Segment
 	seg.NewestAt = b.newest
-	if err := b.put(ctx, &seg); err != nil {
+	if failpoint.Planted("free before verify") {
+		err = b.tellAll(ctx, seg)
+	}
+	if err := errors.Join(err, b.put(ctx, &seg)); err != nil {
 		return err
 	}
-	for runs := b.runs; len(runs) > 0; runs = runs[min(commitRuns, len(runs)):] {
-		if err := b.tell(ctx, seg, runs[:min(commitRuns, len(runs))]); err != nil {
-			return fmt.Errorf("commit %s: %w", seg.Key, err)
-		}
+	if err := b.tellAll(ctx, seg); err != nil {
+		return err
 	}
 	b.stats.objects.Add(1)
 	b.stats.messages.Add(int64(b.rows))
@@ -191,6 +193,19 @@ func (b *building) put(ctx context.Context, seg *wire.Segment) error {
 	return b.reach(pointBeforeCommit)
 }
 
+// tellAll lets the group know of all runs, a few in each entry.
+func (b *building) tellAll(ctx context.Context, seg wire.Segment) error {
+	for runs := b.runs; len(runs) > 0; runs = runs[min(commitRuns, len(runs)):] {
+		if err := b.tell(ctx, seg, runs[:min(commitRuns, len(runs))]); err != nil {
+			return fmt.Errorf("commit %s: %w", seg.Key, err)
+		}
+		if err := b.reach(pointAfterCommit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // tell proposes the entry that says where runs are.
 func (b *building) tell(ctx context.Context, seg wire.Segment, runs []raftfsm.ArchivedRun) error {
 	began := time.Now()
@@ -211,10 +226,12 @@ const (
 	pointBeforePut    archivePoint = "before put"
 	pointAfterPut     archivePoint = "after put"
 	pointBeforeCommit archivePoint = "before commit"
+	pointAfterCommit  archivePoint = "after commit" // of each entry
 )
 
 // reach tells a test where the archiver is. An error ends the round there, as a crash would.
 func (a *archiver) reach(p archivePoint) error {
+	failpoint.Reach(string(p))
 	if hook := a.host.node.cfg.archivePoint; hook != nil {
 		return hook(p)
 	}
