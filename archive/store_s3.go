@@ -176,7 +176,8 @@ func s3Error(err error) error {
 	}
 	answer := minio.ToErrorResponse(err)
 	switch {
-	case answer.Code == "NoSuchKey" || answer.Code == "NoSuchBucket" || answer.StatusCode == http.StatusNotFound:
+	case answer.Code == "NoSuchBucket": // says nothing of an object
+	case answer.Code == "NoSuchKey" || answer.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case answer.StatusCode == http.StatusForbidden || answer.StatusCode == http.StatusUnauthorized:
 		return fmt.Errorf("%w: %w", ErrDenied, err)

@@ -24,6 +24,9 @@ type archiver struct {
 	log   *slog.Logger
 	asked chan *archiveRound
 	stats archiveStats
+	hot   hotAlarm
+
+	broken brokenObjects
 
 	squeezed int // how often the window was halved because the hot store is over its size; the archiver's goroutine's alone
 }
@@ -107,10 +110,11 @@ func (a *archiver) round(ctx context.Context, q *archiveRound) error {
 	switch {
 	case err == nil:
 		a.stats.complete(began)
+		a.stats.trouble.Store(nil)
 	case ctx.Err() != nil || isTryAgain(err):
 		a.log.Info("a round was not finished", "err", err)
 	default:
-		a.stats.failures.Add(1)
+		a.stats.fail(err)
 		a.log.Error("a round failed; it will be tried again", "err", err)
 	}
 	return err
@@ -142,7 +146,7 @@ func (a *archiver) archive(ctx context.Context, term uint64, q *archiveRound) er
 // is halved from round to round, down to what the feed refers to.
 func (a *archiver) before() wire.Millis {
 	cfg := &a.host.node.cfg
-	if limit := cfg.HotBytes; limit > 0 && a.host.store().Stats().DiskBytes > uint64(limit) {
+	if limit := cfg.HotBytes; limit > 0 && a.hotBytes() > limit {
 		a.squeezed = min(a.squeezed+1, maxSqueezed)
 	} else {
 		a.squeezed = max(a.squeezed-1, 0)
