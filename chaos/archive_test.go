@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -34,22 +33,12 @@ type archiving struct {
 	store  archive.Store
 }
 
-// failpointBinary is the command, built to stop at steps; once for all tests of the process.
-var failpointBinary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "chaos-failpoints-")
-	if err != nil {
-		return "", err
-	}
-	name := filepath.Join(dir, "quorate")
-	return name, build(name, "-tags", failpointTag)
-})
-
 // startArchiving runs one, with its load, and waits for a first round.
 func startArchiving(t *testing.T) *archiving {
 	t.Helper()
 	openNetwork(t)
-	binary, err := failpointBinary()
-	if err != nil {
+	binary := filepath.Join(t.TempDir(), "quorate-failpoints")
+	if err := build(binary, "-tags", failpointTag); err != nil {
 		t.Fatal(err)
 	}
 	a := &archiving{points: t.TempDir(), disk: newDisk(t, "store", diskSize)}
@@ -61,6 +50,7 @@ func startArchiving(t *testing.T) *archiving {
 	}
 	t.Setenv(binaryEnv, wrapper)
 	a.url = "file://" + filepath.Join(a.disk.dir, "archive")
+	var err error
 	if a.store, err = archive.OpenStore(a.url); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +136,7 @@ func archiveStrikes() (all []archiveStrike) {
 func (s archiveStrike) String() string {
 	who := map[bool]string{true: "leader", false: "follower"}[s.leader]
 	if s.step == "" {
-		return "archiving, any moment, " + s.how + ", " + who
+		return "archiving, " + s.how + ", " + who
 	}
 	return "archiving, " + s.step + ", " + s.how + ", " + who
 }
@@ -164,7 +154,7 @@ func (s archiveStrike) run(a *archiving) {
 	a.stopAt(victim, leader, s.step)
 	a.takeAway(victim, s.how)
 	a.l.awaitAll(5)
-	rowOf(s.String()).note(a.cluster, a.l, from, func(int) bool { return s.leader || s.how == byPowerAll })
+	rowOf(archiveStrike{leader: s.leader, how: s.how}.String()).note(a.cluster, a.l, from, func(int) bool { return s.leader || s.how == byPowerAll })
 	a.check(s.String())
 	a.round()
 	a.check(s.String() + ", then archived")

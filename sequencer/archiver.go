@@ -27,6 +27,7 @@ type archiver struct {
 	hot   hotAlarm
 
 	broken brokenObjects
+	pace   pace
 
 	squeezed int // how often the window was halved because the hot store is over its size; the archiver's goroutine's alone
 }
@@ -44,6 +45,7 @@ var errNotLeading = fmt.Errorf("%w: this node does not lead the group", wire.Err
 func newArchiver(h *host) *archiver {
 	return &archiver{
 		host: h, store: h.node.cfg.Archive, log: h.node.log.With("group", h.id, "part", "archiver"), asked: make(chan *archiveRound, 1),
+		pace: pace{appends: &h.node.appends},
 	}
 }
 
@@ -166,19 +168,4 @@ func (n *Node) sweepArchiveDir() error {
 		return fmt.Errorf("remove unfinished objects: %w", err)
 	}
 	return nil
-}
-
-// rest gives the processor back for as long as it was used: archiving can wait, messages cannot.
-func rest(ctx context.Context, worked time.Duration) error {
-	if worked <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(worked)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

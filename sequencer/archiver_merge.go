@@ -73,7 +73,7 @@ func (b *building) copy(ctx context.Context, from map[uint64]wire.Segment) (brok
 		whole := archive.Range{ChatID: line.ChatID, From: line.From, To: line.To, Row: int64(line.Row)}
 		first := b.rows
 		for at := line.From; at <= line.To; {
-			rows, err := reader.Read(ctx, seg, whole, at, int(min(restEvery, line.To-at+1)))
+			rows, err := reader.Read(ctx, seg, whole, at, int(min(copyRows, line.To-at+1)))
 			if err != nil {
 				broken = line.Segment
 				return fmt.Errorf("read %s: %w", seg.Key, err)

@@ -21,7 +21,8 @@ const (
 	coldMessages = 16384   // cold messages that are chosen at one time
 	coldRun      = 1 << 20 // messages of one chat in one object
 	commitRuns   = 64      // runs in one entry: applying it holds up the appends behind it
-	restEvery    = 256     // messages
+	restEvery    = 128     // messages
+	copyRows     = 512     // messages read at one time of an object that is merged
 
 	// smallObject is the size below which an object is left for later, until something in it is a day past the window.
 	smallObject = 1 << 20
@@ -136,9 +137,9 @@ func (b *building) write(ctx context.Context) error {
 	return nil
 }
 
-// breathe rests for as long as it has worked.
+// breathe rests for what was worked.
 func (b *building) breathe(ctx context.Context) error {
-	err := rest(ctx, time.Since(b.resting))
+	err := b.pace.rest(ctx, time.Since(b.resting))
 	b.resting = time.Now()
 	return err
 }
@@ -186,7 +187,7 @@ func (b *building) put(ctx context.Context, seg *wire.Segment) error {
 	if err := b.reach(pointAfterPut); err != nil {
 		return err
 	}
-	_, _, err := archive.Verify(ctx, b.store, *seg)
+	_, _, err := archive.Verify(ctx, &pacedStore{Store: b.store, pace: &b.pace}, *seg)
 	if err != nil {
 		return fmt.Errorf("verify %s: %w", seg.Key, err)
 	}
@@ -216,7 +217,7 @@ func (b *building) tell(ctx context.Context, seg wire.Segment, runs []raftfsm.Ar
 	if passed := uint64(len(runs)) - res.Value; passed > 0 {
 		b.log.Warn("runs had moved meanwhile", "object", seg.Key, "runs", passed)
 	}
-	return rest(ctx, time.Since(began))
+	return b.pace.rest(ctx, time.Since(began))
 }
 
 // archivePoint is a step between which tests break the archiver.
