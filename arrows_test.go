@@ -31,8 +31,8 @@ var arrows = []arrow{
 	},
 	{
 		"sequencer",
-		[]string{"raftfsm", "raftfsm/wal", "archive", "backup", "sequencer/wire", "trust", "meter"},
-		[]string{"sequencer/sequencertest"},
+		[]string{"raftfsm", "raftfsm/wal", "archive", "backup", "sequencer/wire", "trust", "meter", "raftfsm/failpoint"},
+		[]string{"sequencer/sequencertest", "archive/archivetest"},
 		"a sequencer is groups behind RESP; whoever delivers reads its feed, it knows none of them",
 	},
 	{
@@ -59,12 +59,12 @@ var arrows = []arrow{
 	},
 	{
 		"chaos", nil,
-		[]string{"sequencer/wire", "sequencer/sequencertest", "sequencer/sequencertest/history", "delivery/deliverytest"},
+		[]string{"sequencer/wire", "sequencer/sequencertest", "sequencer/sequencertest/history", "delivery/deliverytest", "archive"},
 		"it breaks real processes from outside, and knows no more of them than a client does",
 	},
 	{
 		"raftfsm",
-		[]string{"sequencer/wire", "raftfsm/wal", "trust", "meter"},
+		[]string{"sequencer/wire", "raftfsm/wal", "raftfsm/failpoint", "trust", "meter"},
 		[]string{"sequencer/sequencertest/history"},
 		"one group knows the words and the limits, and not who asks",
 	},
@@ -73,6 +73,10 @@ var arrows = []arrow{
 		[]string{"meter"},
 		nil,
 		"a log of bytes for many groups; it knows raft's entries and nothing of ours",
+	},
+	{
+		"raftfsm/failpoint", nil, nil,
+		"steps that tests stop a process at; it knows their names and nothing of what is done there",
 	},
 	{
 		"archive",

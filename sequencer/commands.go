@@ -150,7 +150,7 @@ var table = []*command{
 	},
 	{
 		name: "ARCHIVE", arity: -2, flags: "admin", run: archiveCommand, cost: archiveCost,
-		right: rightAll, reads: subcommands("SEGMENTS", "INDEX", "HELP"),
+		right: rightAll, reads: subcommands("STATUS", "SEGMENTS", "INDEX", "HELP"),
 		group: "cluster", summary: "Shows what of a group is in the archive, and archives.", complexity: "O(N) with N lines",
 	},
 	{

@@ -37,6 +37,7 @@ type Node struct {
 	server    *server
 	mover     *mover
 	space     *space
+	appends   atomic.Int64 // done
 
 	setMu  sync.Mutex // held while set is replaced
 	set    atomic.Pointer[replicaSet]

@@ -198,6 +198,11 @@ type CheckConfig struct {
 	Interval     time.Duration `koanf:"interval" doc:"time between two looks, to see what stands still"`
 	LagWarning   int           `koanf:"lag-warning" doc:"entries that a replica may be behind before it is a warning; 0 for any"`
 	LagCritical  int           `koanf:"lag-critical" doc:"entries that a replica may be behind before it is critical; 0 for any"`
+
+	Edges              []string      `koanf:"edges" doc:"operations addresses of delivery nodes, for check edge"`
+	Archive            string        `koanf:"archive" doc:"object store of the cluster, for check archive to read some objects from here; empty for none"`
+	ArchiveLagWarning  time.Duration `koanf:"archive-lag-warning" doc:"time that old messages may wait for the archive before it is a warning; 0 for any"`
+	ArchiveLagCritical time.Duration `koanf:"archive-lag-critical" doc:"time that old messages may wait for the archive before it is critical; 0 for any"`
 }
 
 // DoctorConfig is what a node on this machine would need.
@@ -269,7 +274,8 @@ func defaultConfig() Config {
 		},
 		Check: CheckConfig{
 			Sequencers: []string{"127.0.0.1:7379"}, Username: trust.DefaultUser, Format: "text", Timeout: 10 * time.Second, Interval: time.Second,
-			LagWarning: 1000, LagCritical: 10_000,
+			LagWarning: 1000, LagCritical: 10_000, Edges: []string{"http://127.0.0.1:9091"},
+			ArchiveLagWarning: time.Hour, ArchiveLagCritical: 24 * time.Hour,
 		},
 		Fanout: LiveConfig{
 			Targets: []string{"http://127.0.0.1:8080"}, SecretFile: devData + "/" + secretFile, Chats: 1, Members: 256, InFlight: 1,
