@@ -33,7 +33,15 @@ func (p *pace) rest(ctx context.Context, worked time.Duration) error {
 	if now.Before(p.busy) {
 		worked *= busyRests
 	}
-	timer := time.NewTimer(worked)
+	return rest(ctx, worked)
+}
+
+// rest does nothing for a time.
+func rest(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
