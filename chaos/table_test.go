@@ -30,7 +30,7 @@ type gapTable struct {
 
 var (
 	writeGaps = gapTable{title: "Write gaps in ms, by group", of: "groups"}
-	shownGaps = gapTable{title: "How long a user was shown nothing, in ms; hit is who was at the node that the fault hit", of: "users"}
+	shownGaps = gapTable{title: "How long a user was shown nothing of a group's chats, in ms; hit is who was at the node that the fault hit", of: "users' groups"}
 )
 
 // rowOf gives the row of a fault in the table of write gaps.

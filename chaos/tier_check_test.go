@@ -5,6 +5,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,15 +36,15 @@ func (d *tier) awaitTalk() {
 	})
 }
 
-// awaitShown waits until every one of the users has been shown n messages from now on.
+// awaitShown waits until every one of the users has been shown n messages of each group that has chats of his, from now on.
 func (d *tier) awaitShown(n int, users []string) {
 	d.t.Helper()
 	from := d.now()
 	await(d.t, "users to be shown messages", func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		for _, user := range users {
-			if shown := d.shown[user]; len(shown) < n || shown[len(shown)-n] < from {
+		for feed, shown := range d.shown {
+			if slices.Contains(users, feed.user) && (len(shown) < n || shown[len(shown)-n] < from) {
 				return false
 			}
 		}

@@ -23,7 +23,7 @@ type blow struct {
 	inflict func(d *tier, victims []*node)
 }
 
-// run strikes, waits until all is well, checks everything, and notes for how long users were shown nothing.
+// run strikes, waits until all is well, checks everything, and notes for how long users were shown nothing of a group's chats.
 func (b blow) run(d *tier) {
 	d.t.Helper()
 	if b.leader == nobody {
@@ -40,7 +40,7 @@ func (b blow) run(d *tier) {
 	}
 	from := d.now()
 	b.inflict(d, victims)
-	d.awaitShown(5, d.at(nil, false))
+	d.awaitShown(2, d.at(nil, false))
 	d.noteGaps(b.name, hit, from)
 	d.verify()
 }
@@ -55,14 +55,14 @@ func (d *tier) noteGaps(name string, hit []string, from time.Duration) {
 	for _, user := range hit {
 		isHit[user] = true
 	}
-	for user, shown := range d.shown {
+	for feed, shown := range d.shown {
 		gap, _ := longestGap(shown, from, d.now())
-		if isHit[user] {
+		if isHit[feed.user] {
 			row.hit = append(row.hit, gap)
 		} else {
 			row.others = append(row.others, gap)
 		}
-		d.shown[user] = shown[max(0, len(shown)-100):]
+		d.shown[feed] = shown[max(0, len(shown)-100):]
 	}
 }
 
@@ -76,7 +76,7 @@ func killEdges(d *tier, victims []*node) {
 		<-n.done
 	}
 	if len(victims) < len(d.edges) {
-		d.awaitShown(5, d.at(nil, false))
+		d.awaitShown(2, d.at(nil, false))
 		if left := d.at(victims, true); len(left) > 0 {
 			d.t.Errorf("%v are at nodes that are dead: the fault did not happen", left)
 		}
@@ -178,7 +178,7 @@ func killLeader(d *tier, _ []*node) {
 	d.t.Helper()
 	leader := d.nodes[0]
 	leader.kill()
-	d.awaitShown(5, d.at(nil, false))
+	d.awaitShown(2, d.at(nil, false))
 	leader.start(d.t)
 	d.awaitCaughtUp(leader.i)
 }
@@ -190,7 +190,7 @@ const blowSample = "^kill -9 edge$"
 func blows() []blow {
 	const long = 5 * time.Second
 	return []blow{
-		{"no fault, edges", true, 0, nobody, func(d *tier, _ []*node) { d.awaitShown(20, d.at(nil, false)) }},
+		{"no fault, edges", true, 0, nobody, func(d *tier, _ []*node) { d.awaitShown(10, d.at(nil, false)) }},
 		{"kill -9 edge", true, 1, nobody, killEdges},
 		{"kill -9 two edges of three", false, 2, nobody, killEdges},
 		{"kill -9 all edges", true, 3, nobody, killEdges},

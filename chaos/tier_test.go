@@ -30,7 +30,13 @@ type tier struct {
 
 	began time.Time
 	mu    sync.Mutex
-	shown map[string][]time.Duration // since began, by user: when he was shown something
+	shown map[feedOf][]time.Duration // since began: when a user was shown something
+}
+
+// feedOf is what a user gets of a group's feed.
+type feedOf struct {
+	user  string
+	group wire.GroupID
 }
 
 const (
@@ -53,7 +59,7 @@ func (n *node) edgeArgs(sequencers []string, region string) []string {
 // startTier runs a cluster and delivery nodes, and lets the crowd in. It ends with the test.
 func startTier(t *testing.T, s setup, edges int) *tier {
 	t.Helper()
-	d := &tier{cluster: start(t, s), crowd: deliverytest.NewCrowd(), began: time.Now(), shown: map[string][]time.Duration{}}
+	d := &tier{cluster: start(t, s), crowd: deliverytest.NewCrowd(), began: time.Now(), shown: map[feedOf][]time.Duration{}}
 	t.Cleanup(d.closeEdges)
 	for i := range edges {
 		n := &node{host: edgeHost(i), id: fmt.Sprintf("e%d", i+1), i: i}
@@ -109,10 +115,11 @@ func (d *tier) gather() {
 }
 
 // note keeps when a user was shown something.
-func (d *tier) note(t *deliverytest.Talker, _ wire.Message) {
+func (d *tier) note(t *deliverytest.Talker, m wire.Message) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.shown[t.User] = append(d.shown[t.User], d.now())
+	feed := feedOf{t.User, wire.GroupOf(wire.SlotOf(m.ChatID), d.setup.groups)}
+	d.shown[feed] = append(d.shown[feed], d.now())
 }
 
 // now is the tier's clock.
