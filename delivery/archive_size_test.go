@@ -45,7 +45,7 @@ func TestArchive_AtSize(t *testing.T) {
 	e, s := node(), newSent(c.Client(), max(total/100, 10))
 	began := time.Now()
 	s.fill(t, total)
-	t.Logf("%d messages to %d chats appended in %s", total, len(s.chats), since(began))
+	t.Logf("%d messages to %d chats appended in %s, %d of them offered again", total, len(s.chats), since(began), s.again.Load())
 	sequencertest.MakeChats(t, c.Client(), []string{"ann", "late"}, catchUpChat)
 	sayMany(t, c.Client(), catchUpChat, catchUpArchived+1) // of which the last stays hot
 	hot := e.timePages(s, sizePages)
