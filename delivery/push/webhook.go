@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -125,12 +124,4 @@ func (w *webhook) send(ctx context.Context, d *Device, n *Notification) error {
 		return err
 	}
 	return w.byStatus(a)
-}
-
-// checkSecret bounds what a user may give as a secret.
-func checkSecret(key []byte) error {
-	if len(key) < minSecretBytes || len(key) > maxSecretBytes {
-		return fmt.Errorf("%w: a webhook's secret has %d to %d bytes", ErrBadDevice, minSecretBytes, maxSecretBytes)
-	}
-	return nil
 }

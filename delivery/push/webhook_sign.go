@@ -51,6 +51,14 @@ func webhookKey(secret string) ([]byte, error) {
 	return key, checkSecret(key)
 }
 
+// checkSecret bounds what a user may give as a secret.
+func checkSecret(key []byte) error {
+	if len(key) < minSecretBytes || len(key) > maxSecretBytes {
+		return fmt.Errorf("%w: a webhook's secret has %d to %d bytes", ErrBadDevice, minSecretBytes, maxSecretBytes)
+	}
+	return nil
+}
+
 func webhookSignature(key []byte, id, timestamp string, body []byte) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(id + "." + timestamp + "."))
