@@ -87,7 +87,7 @@ func (s *lanes) find(name string, known bool) *lane {
 func (s *lanes) newBreaker(name string, known bool) *gobreaker.CircuitBreaker[struct{}] {
 	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: name, Timeout: s.limits.Pause,
-		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(s.limits.Failures) },
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(s.limits.Failures) },
 		IsSuccessful: func(err error) bool { return !isFailure(err) },
 		// Nor does one who went away, or who got no turn, say that the host is well again.
 		IsExcluded: func(err error) bool {

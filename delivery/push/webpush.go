@@ -12,11 +12,11 @@ import (
 // webPush sends to the push services of browsers (RFC 8030).
 type webPush struct {
 	caller
-	gate    *gate
-	hosts   hostPatterns
-	tokens  vapidTokens
-	ttl     time.Duration
-	dry     *rehearsal
+	gate   *gate
+	hosts  hostPatterns
+	tokens vapidTokens
+	ttl    time.Duration
+	dry    *rehearsal
 }
 
 func newWebPush(cfg *Config, g *gate, roots *x509.CertPool) (courier, error) {
@@ -30,8 +30,8 @@ func newWebPush(cfg *Config, g *gate, roots *x509.CertPool) (courier, error) {
 	}
 	return &webPush{
 		caller: caller{WebPush, g.client(cfg.Limits, roots), cfg.Limits.Timeout}, gate: g, hosts: hosts, ttl: cfg.TTL,
-		tokens:  vapidTokens{vapid: key, limit: cfg.Limits.Hosts, now: time.Now, all: map[string]vapidToken{}},
-		dry:     newRehearsal(cfg),
+		tokens: vapidTokens{vapid: key, limit: cfg.Limits.Hosts, now: time.Now, all: map[string]vapidToken{}},
+		dry:    newRehearsal(cfg),
 	}, nil
 }
 

@@ -84,7 +84,9 @@ var (
 )
 
 func (a *APNS) look(r *http.Request, body []byte) (Received, *Answer) {
-	refused := func(status int, reason string) (Received, *Answer) { return Received{}, a.fault(status, reason, reason) }
+	refused := func(status int, reason string) (Received, *Answer) {
+		return Received{}, a.fault(status, reason, reason)
+	}
 	device, isDevice := strings.CutPrefix(r.URL.Path, "/3/device/")
 	if reason := a.verify(r.Header.Get("Authorization"), time.Now()); reason == "TooManyProviderTokenUpdates" {
 		return refused(http.StatusTooManyRequests, reason)
