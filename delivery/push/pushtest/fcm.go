@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,20 +38,25 @@ type FCM struct {
 	noExchange *Answer
 }
 
-// NewFCM starts it, with a new service account.
-func NewFCM(t testing.TB) *FCM {
-	t.Helper()
+// accountKey is the same for all of a process, as it takes a while.
+var accountKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
+	return key
+})
+
+// NewFCM starts it, with a service account.
+func NewFCM(t testing.TB) *FCM {
+	t.Helper()
 	f := &FCM{
-		Project: "quorate-test", key: key, email: "push@quorate-test.iam.gserviceaccount.com", devices: map[string]bool{}, access: map[string]bool{},
+		Project: "quorate-test", key: accountKey(), email: "push@quorate-test.iam.gserviceaccount.com", devices: map[string]bool{}, access: map[string]bool{},
 		life: 3599,
 	}
 	f.taken, f.judge, f.body = http.StatusOK, f.look, fcmError
 	f.start(t)
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := x509.MarshalPKCS8PrivateKey(f.key)
 	if err != nil {
 		t.Fatal(err)
 	}
