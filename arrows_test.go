@@ -93,6 +93,15 @@ var arrows = []arrow{
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
 	},
 	{
+		"delivery/push", nil,
+		[]string{"delivery/push/pushtest"},
+		"it speaks to push services and knows no more of a message than what a user is shown",
+	},
+	{
+		"delivery/push/pushtest", nil, nil,
+		"it stands for the services of others, and judges without the code that it tests",
+	},
+	{
 		"delivery/frame", nil,
 		[]string{"delivery/frame/frametest"},
 		"a codec: bytes in, frames out; it knows no connection and no product",

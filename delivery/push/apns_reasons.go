@@ -2,6 +2,7 @@ package push
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 )
@@ -87,7 +88,7 @@ func (a *apns) meaning(said *answer) error {
 // judged is a failure by its verdict.
 func (c *caller) judged(a *answer, reason string, v verdict) error {
 	switch {
-	case v.kind != ErrUnavailable:
+	case !errors.Is(v.kind, ErrUnavailable):
 		return c.failure(v.kind, a.status, reason)
 	case v.wait > 0:
 		return c.later(a, reason, v.wait, v.all)

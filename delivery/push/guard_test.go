@@ -306,7 +306,7 @@ func TestGuard_HostsAreForgotten(t *testing.T) {
 			t.Errorf("%+v", u)
 		}
 		close(release)
-		<-done
+		mean(t, <-done, "unavailable", "server error")
 		mean(t, g.Send(t.Context(), to("busy", false), note()), "unavailable", "breaker open") // it was in use, so it was not forgotten
 	})
 }

@@ -151,7 +151,7 @@ func TestProviders_ServersThatSpeakNoHTTP(t *testing.T) {
 		}
 		defer conn.Close()
 		fmt.Fprint(rw, "hello \x1b[31m injected\r\n\r\n")
-		rw.Flush()
+		_ = rw.Flush()
 	}))
 	odd.StartTLS()
 	defer odd.Close()

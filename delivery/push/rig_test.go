@@ -107,7 +107,8 @@ func standWebPush(t *testing.T, change ...func(*Config)) (*stand, *pushtest.WebP
 	p, said := open(t, cfg)
 	return &stand{
 		p, &server.Server, &Device{UserID: "alice", DeviceID: "d1", Platform: WebPush, Endpoint: sub.Endpoint, P256DH: sub.P256DH, Auth: sub.Auth},
-		[]string{strings.TrimPrefix(sub.Endpoint, server.URL), sub.Auth, sub.P256DH}, said,
+		[]string{strings.TrimPrefix(sub.Endpoint, server.URL), sub.Auth, sub.P256DH},
+		said,
 	}, server
 }
 
@@ -144,7 +145,8 @@ func standHook(t *testing.T, change ...func(*Config)) (*stand, *pushtest.Hook) {
 	p, said := open(t, cfg)
 	return &stand{
 		p, &server.Server, &Device{UserID: "alice", DeviceID: "d1", Platform: Webhook, Endpoint: endpoint, Secret: secret},
-		[]string{strings.TrimPrefix(endpoint, server.URL), secret, strings.TrimPrefix(secret, secretPrefix)}, said,
+		[]string{strings.TrimPrefix(endpoint, server.URL), secret, strings.TrimPrefix(secret, secretPrefix)},
+		said,
 	}, server
 }
 

@@ -83,7 +83,7 @@ func TestWebhook_Secrets(t *testing.T) {
 			mean(t, s.Send(t.Context(), &d, note()), "rejected", "bad secret")
 		}
 	}
-	if NewWebhookSecret() == NewWebhookSecret() {
+	if one, other := NewWebhookSecret(), NewWebhookSecret(); one == other {
 		t.Error("two secrets are the same")
 	}
 }
