@@ -25,8 +25,8 @@ type arrow struct {
 var arrows = []arrow{
 	{
 		"cmd/quorate",
-		[]string{"sequencer", "delivery", "archive", "sequencer/wire", "trust", "meter", "bench"},
-		[]string{"sequencer/sequencertest"},
+		[]string{"sequencer", "delivery", "delivery/notify", "delivery/push", "archive", "sequencer/wire", "trust", "meter", "bench"},
+		[]string{"sequencer/sequencertest", "delivery/push/pushtest"},
 		"the command wires the parts together; the state machine is the sequencer's own affair",
 	},
 	{

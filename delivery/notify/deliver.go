@@ -136,7 +136,7 @@ func (o *notice) aim(devices []wire.Device) {
 func (k *keeper) send(o *notice, t *target) {
 	lane := k.shared.lanes[t.device.Platform]
 	if lane == nil {
-		k.shared.stats.failed(t.device.Platform, "unsupported")
+		k.shared.stats.failed(t.device.Platform, unsupported)
 		t.accepted = wire.MaxSeq // nothing is sent there from here
 		return
 	}

@@ -2,7 +2,6 @@ package notify
 
 import (
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,8 +47,10 @@ var metrics = meter.NewSet(nil,
 	meter.Counters("quorate_push_failed_total",
 		"Notifications that providers did not accept, by why: retry and unavailable are tried again, gone removes the device, rejected is the end.",
 		[]string{"platform", "reason"}, func(v sample, put func(float64, ...string)) {
-			for f, n := range v.failures {
-				put(float64(n), string(f.platform), f.reason)
+			for _, p := range platforms {
+				for _, reason := range reasons {
+					put(float64(v.failures[failure{p, reason}]), string(p), reason)
+				}
 			}
 		}),
 	meter.Counters("quorate_push_devices_removed_total", "Devices that were forgotten because their provider said that they are gone.", []string{"platform"},
@@ -76,8 +77,17 @@ var metrics = meter.NewSet(nil,
 		func(v sample) float64 { return float64(v.trims.Load()) }),
 )
 
+// platforms and reasons are the labels that there are.
+var (
+	platforms = []wire.Platform{wire.WebPush, wire.APNs, wire.FCM, wire.Webhook}
+	reasons   = []string{"gone", "rejected", "retry", "unavailable", "canceled", unsupported}
+)
+
+// unsupported is the reason where this node has no provider for a device.
+const unsupported = "unsupported"
+
 func putPlatforms(counts map[wire.Platform]uint64, put func(float64, ...string)) {
-	for _, p := range slices.Sorted(maps.Keys(counts)) {
+	for _, p := range platforms {
 		put(float64(counts[p]), string(p))
 	}
 }
