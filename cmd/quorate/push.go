@@ -41,10 +41,18 @@ type pushing struct {
 	notifier  *notify.Notifier // nil where this node is none, or where there is no provider
 }
 
+// check tells whether notifications could be sent like this, as far as that needs no disk.
+func (c *PushConfig) check() error {
+	if c.Grace <= 0 || c.TTL <= 0 {
+		return usagef("--push-grace and --push-ttl must be above 0")
+	}
+	return nil
+}
+
 // providers opens what the configuration has keys for.
 func (c *PushConfig) providers(logger *slog.Logger) (map[push.Platform]push.Provider, error) {
-	if c.Grace <= 0 || c.TTL <= 0 {
-		return nil, usagef("--push-grace and --push-ttl must be above 0")
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	config := push.Config{
 		VAPIDFile: c.VAPIDFile, APNSKeyFile: c.APNSKey, APNSKeyID: c.APNSKeyID, APNSTeamID: c.APNSTeamID, APNSTopics: c.APNSTopics, APNSURL: c.APNSURL,

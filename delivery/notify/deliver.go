@@ -37,8 +37,8 @@ const factsFor = 5 * time.Second
 // pursue sends a notice to the devices that have not got it, as far as nothing of it is under way to them, and is done with it when there are
 // none.
 func (k *keeper) pursue(o *notice) {
-	if !o.over && o.looked.IsZero() {
-		return // facts are being read
+	if o.done || !o.over && o.looked.IsZero() {
+		return // it is settled, or facts are being read
 	}
 	left := slices.ContainsFunc(o.targets, func(t *target) bool { return t.accepted < o.seq })
 	switch {
@@ -52,6 +52,9 @@ func (k *keeper) pursue(o *notice) {
 				k.send(o, t)
 			}
 		}
+		if !slices.ContainsFunc(o.targets, func(t *target) bool { return t.busy || t.alarm != nil }) {
+			k.settle(o) // nobody here can send to those that are left
+		}
 	}
 }
 
@@ -62,11 +65,11 @@ func (k *keeper) settle(o *notice) {
 		k.alarms.cancel(t.alarm)
 		t.alarm = nil
 	}
-	key := noticeKey{o.chat.id, o.user}
-	if o.open > 0 || k.notices[key] != o {
+	if o.open > 0 || o.done {
 		return
 	}
-	delete(k.notices, key)
+	o.done = true
+	delete(k.notices, noticeKey{o.chat.id, o.user})
 	k.shared.stats.notices.Add(-1)
 	k.ledger.done(o.entry)
 	was := o.chat.busy()
@@ -76,6 +79,9 @@ func (k *keeper) settle(o *notice) {
 
 // giveUp ends a notice that is too old, and tells whether it is.
 func (k *keeper) giveUp(o *notice) bool {
+	if o.done {
+		return true
+	}
 	age := time.Since(time.UnixMilli(int64(o.since)))
 	if !o.over && (age >= k.limits.GiveUp || age >= k.limits.FullAfter && k.full()) {
 		o.over = true

@@ -202,3 +202,48 @@ func TestDeliver_ASlowProviderHoldsUpNoOther(t *testing.T) {
 		c.Providers["webhook"] = slow
 	})
 }
+
+// TestDeliver_ADeviceThatNobodyHereSendsTo holds nothing up: another version of the service may have registered it.
+func TestDeliver_ADeviceThatNobodyHereSendsTo(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.cluster.settings["cid"] = wire.PushSettings{Devices: []wire.Device{{DeviceID: "web", Platform: wire.WebPush, Version: 1}}}
+		r.say("c", "ann", "hello")
+		r.after(6 * time.Second)
+		r.want("5s bob/phone c-1 x1")
+		if got := r.committed(); got != r.offset || len(r.keeper.notices) != 0 {
+			t.Errorf("committed %d, want %d; %d notices are left", got, r.offset, len(r.keeper.notices))
+		}
+	})
+}
+
+// TestDeliver_ADeviceThatIsTakenAwayMeanwhile: its next try is not made, and nothing is left of it.
+func TestDeliver_ADeviceThatIsTakenAwayMeanwhile(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.device("cid", "pad")
+		r.answers(func(d *push.Device, _ *push.Notification) error {
+			if d.UserID == "cid" {
+				return push.ErrUnavailable
+			}
+			return nil
+		})
+		r.say("c", "ann", "hello")
+		r.after(20 * time.Second)
+		r.want("5s bob/phone c-1 x1")
+		r.cluster.mu.Lock()
+		p := r.cluster.settings["cid"]
+		p.Devices = p.Devices[:1]
+		r.cluster.settings["cid"] = p
+		r.cluster.mu.Unlock()
+		r.after(16 * time.Second)
+		r.answers(nil)
+		r.after(time.Minute)
+		r.mu.Lock()
+		if len(r.told) != 1 || r.told[0].device != "phone" {
+			t.Errorf("told %v", r.told)
+		}
+		r.mu.Unlock()
+		if got := r.committed(); got != r.offset || len(r.keeper.notices) != 0 {
+			t.Errorf("committed %d, want %d; %d notices are left", got, r.offset, len(r.keeper.notices))
+		}
+	})
+}

@@ -76,6 +76,7 @@ func (k *keeper) run(ctx context.Context) {
 	k.worker = worker
 	clock := time.NewTimer(0)
 	defer clock.Stop()
+	k.measure()
 	k.alarms.set(time.Now().Add(k.limits.CommitEvery), k.tick)
 	for ctx.Err() == nil {
 		clock.Reset(k.alarms.ring(time.Now()))

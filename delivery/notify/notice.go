@@ -27,6 +27,7 @@ type notice struct {
 	failed  int         // look-ups in a row
 	alarm   *alarm      // for the next look-up
 	over    bool        // it is given up
+	done    bool        // it is settled: nothing is done for it any more
 }
 
 // target is one device of a notice.
