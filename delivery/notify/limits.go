@@ -16,7 +16,7 @@ type Limits struct {
 	TextBytes   int           // of a message's text in a notification; default 1,024
 	FeedEvents  int           // events in one read of the feed, at most 1,000; default 1,000
 	FeedWait    time.Duration // one read of the feed waits for an event; default 1 s
-	RetryMost   time.Duration // between two tries at a provider that is not to be had; default 15 s
+	RetryMost   time.Duration // between two tries at a provider that is not to be had; default 10 s
 	LookupTime  time.Duration // one look-up; default 5 s
 	CommitEvery time.Duration // how often the offset is committed; default 1 s
 	StopTime    time.Duration // what is under way may take at the end; default 3 s
@@ -36,7 +36,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.TextBytes, 1024)
 	def(&l.FeedEvents, 1000)
 	def(&l.FeedWait, time.Second)
-	def(&l.RetryMost, 15*time.Second)
+	def(&l.RetryMost, 10*time.Second)
 	def(&l.LookupTime, 5*time.Second)
 	def(&l.CommitEvery, time.Second)
 	def(&l.StopTime, 3*time.Second)
