@@ -16,6 +16,7 @@ const maxEndpointBytes = 2048
 var KnownPushHosts = []string{
 	"fcm.googleapis.com",
 	"android.googleapis.com",
+	"jmt17.google.com", // of Chromium without Google's keys, such as Debian's
 	"updates.push.services.mozilla.com",
 	"*.push.services.mozilla.com",
 	"web.push.apple.com",

@@ -102,6 +102,7 @@ func TestTarget_KnownPushServicesAreTaken(t *testing.T) {
 	for _, endpoint := range []string{
 		"https://fcm.googleapis.com/fcm/send/c1KrmpTuRm8:APA91b",
 		"https://fcm.googleapis.com:443/wp/abc",
+		"https://jmt17.google.com/fcm/send/abc",
 		"https://updates.push.services.mozilla.com/wpush/v2/gAAAA?x=1",
 		"https://web.push.apple.com/QAbc_-",
 		"https://wns2-par02p.notify.windows.com/w/?token=BQYAAA%2b",
