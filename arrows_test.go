@@ -25,14 +25,14 @@ type arrow struct {
 var arrows = []arrow{
 	{
 		"cmd/quorate",
-		[]string{"sequencer", "delivery", "delivery/notify", "delivery/push", "archive", "sequencer/wire", "trust", "meter", "bench"},
-		[]string{"sequencer/sequencertest", "delivery/push/pushtest"},
+		[]string{"sequencer", "delivery", "delivery/notify", "delivery/push", "archive", "backup", "sequencer/wire", "trust", "meter", "bench"},
+		[]string{"sequencer/sequencertest", "delivery/deliverytest", "delivery/push/pushtest"},
 		"the command wires the parts together; the state machine is the sequencer's own affair",
 	},
 	{
 		"sequencer",
-		[]string{"raftfsm", "raftfsm/wal", "archive", "sequencer/wire", "trust", "meter"},
-		[]string{"sequencer/sequencertest"},
+		[]string{"raftfsm", "raftfsm/wal", "archive", "backup", "sequencer/wire", "trust", "meter", "raftfsm/failpoint"},
+		[]string{"sequencer/sequencertest", "archive/archivetest"},
 		"a sequencer is groups behind RESP; whoever delivers reads its feed, it knows none of them",
 	},
 	{
@@ -59,12 +59,12 @@ var arrows = []arrow{
 	},
 	{
 		"chaos", nil,
-		[]string{"sequencer/wire", "sequencer/sequencertest", "sequencer/sequencertest/history"},
+		[]string{"sequencer/wire", "sequencer/sequencertest", "sequencer/sequencertest/history", "delivery/deliverytest", "archive"},
 		"it breaks real processes from outside, and knows no more of them than a client does",
 	},
 	{
 		"raftfsm",
-		[]string{"sequencer/wire", "raftfsm/wal", "trust", "meter"},
+		[]string{"sequencer/wire", "raftfsm/wal", "raftfsm/failpoint", "trust", "meter"},
 		[]string{"sequencer/sequencertest/history"},
 		"one group knows the words and the limits, and not who asks",
 	},
@@ -75,10 +75,20 @@ var arrows = []arrow{
 		"a log of bytes for many groups; it knows raft's entries and nothing of ours",
 	},
 	{
+		"raftfsm/failpoint", nil, nil,
+		"steps that tests stop a process at; it knows their names and nothing of what is done there",
+	},
+	{
 		"archive",
 		[]string{"sequencer/wire"},
 		[]string{"archive/archivetest"},
 		"objects and what is in them; who writes them and who reads them are above it",
+	},
+	{
+		"backup",
+		[]string{"archive", "sequencer/wire"},
+		[]string{"archive/archivetest"},
+		"files with sums in an object store; what is in them is the sequencer's affair",
 	},
 	{
 		"archive/archivetest",
@@ -88,7 +98,7 @@ var arrows = []arrow{
 	},
 	{
 		"delivery",
-		[]string{"sequencer/wire", "archive", "delivery/frame", "delivery/relay", "delivery/follow", "meter"},
+		[]string{"sequencer/wire", "archive", "delivery/frame", "delivery/relay", "delivery/follow", "meter", "uring"},
 		[]string{"sequencer", "sequencer/sequencertest", "trust", "delivery/frame/frametest", "archive/archivetest"},
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
 	},
@@ -114,6 +124,12 @@ var arrows = []arrow{
 		"it looks after messages by what sequencers tell; edges and hubs go on without it",
 	},
 	{
+		"delivery/deliverytest",
+		[]string{"sequencer/wire", "sequencer/sequencertest"},
+		nil,
+		"clients for tests, which know an edge by its public protocol alone; no product code imports it",
+	},
+	{
 		"delivery/frame", nil,
 		[]string{"delivery/frame/frametest"},
 		"a codec: bytes in, frames out; it knows no connection and no product",
@@ -129,9 +145,14 @@ var arrows = []arrow{
 		"the list of cases that parser and engine are tested with; it makes its bytes without the code that it tests",
 	},
 	{
-		"bench", nil,
+		"bench",
+		[]string{"uring"},
 		[]string{"delivery", "sequencer/sequencertest"},
 		"it loads a cluster from outside, as clients do, and knows nothing of its inside",
+	},
+	{
+		"uring", nil, nil,
+		"a way to the kernel, for whoever has many sockets; it knows no product",
 	},
 	{
 		"meter", nil, nil,

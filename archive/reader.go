@@ -92,8 +92,17 @@ func NewReader(store Store, cfg ReaderConfig) *Reader {
 
 // Read gives the messages from to from+count-1 of a run of a segment. It makes sure that they are those of the chat: ErrCorrupt.
 // With the footer here it costs one request to the store, with the row group here none. ErrUnavailable says that the store does
-// not answer; while it does not, no more is asked of it than now and then.
+// not answer; while it does not, no more is asked of it than now and then. What comes back broken is asked for once more: it may have been the
+// way, or one of several disks of the store.
 func (r *Reader) Read(ctx context.Context, seg wire.Segment, run Range, from wire.Seq, count int) ([]Row, error) {
+	rows, err := r.read(ctx, seg, run, from, count)
+	if errors.Is(err, ErrCorrupt) {
+		rows, err = r.read(ctx, seg, run, from, count)
+	}
+	return rows, err
+}
+
+func (r *Reader) read(ctx context.Context, seg wire.Segment, run Range, from wire.Seq, count int) ([]Row, error) {
 	if from < run.From || count <= 0 || wire.Seq(count) > run.To-from+1 || run.Row+int64(run.To-run.From) >= seg.Rows {
 		return nil, fmt.Errorf("%w: %d messages from %d on are not in %d to %d", wire.ErrBadRequest, count, from, run.From, run.To)
 	}

@@ -23,15 +23,25 @@ const (
 	s3DialWait    = 5 * time.Second
 	s3HeaderWait  = 30 * time.Second // for the first byte of an answer
 	s3Idle        = 90 * time.Second
+	s3Patience    = time.Minute // for a request, and as much longer as its bytes take at s3Slowest
+	s3Slowest     = 256 << 10   // bytes a second
 	s3Connections = 64
 )
 
 // s3Store keeps objects in a bucket.
 type s3Store struct {
-	client *minio.Client
-	bucket string
-	prefix string // "" or ends in a slash
+	client   *minio.Client
+	bucket   string
+	prefix   string // "" or ends in a slash
+	patience time.Duration
 }
+
+// within gives a request its deadline: a store that takes a connection and says no more must not hold up an archiver for ever.
+func (s *s3Store) within(ctx context.Context, size int64) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.patience+time.Duration(size)*time.Second/s3Slowest, errSlowStore)
+}
+
+var errSlowStore = fmt.Errorf("%w: it is too slow", ErrUnavailable)
 
 // openS3 reads s3://BUCKET/PREFIX?endpoint=URL&region=REGION. The keys come from the environment: QUORATE_S3_ACCESS_KEY and
 // QUORATE_S3_SECRET_KEY, or those of AWS.
@@ -72,7 +82,7 @@ func openS3(u *url.URL) (Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the URL of an object store: %w", err)
 	}
-	return &s3Store{client: client, bucket: u.Host, prefix: prefix}, nil
+	return &s3Store{client: client, bucket: u.Host, prefix: prefix, patience: s3Patience}, nil
 }
 
 // s3Transport follows no redirects, as the client it is given to does not, and has a bound for everything.
@@ -92,13 +102,15 @@ func (s *s3Store) Put(ctx context.Context, key string, body io.ReaderAt, size in
 	if size <= 0 {
 		return fmt.Errorf("%w: an object of %d bytes", ErrKey, size)
 	}
+	ctx, cancel := s.within(ctx, size)
+	defer cancel()
 	info, err := s.client.PutObject(ctx, s.bucket, s.prefix+key, io.NewSectionReader(body, 0, size), size, minio.PutObjectOptions{
 		// Of uploads in parts some stores check sums otherwise than others. Whoever stores here reads back, and that tells.
 		SendContentMd5: size <= s3PartBytes,
 		PartSize:       s3PartBytes, NumThreads: 1, ContentType: "application/octet-stream",
 	})
 	if err != nil {
-		return s3Error(err)
+		return s3Error(ctx, err)
 	}
 	if info.Size != size {
 		return fmt.Errorf("%w: %d of %d bytes were stored", ErrUnavailable, info.Size, size)
@@ -115,10 +127,12 @@ func (s *s3Store) Get(ctx context.Context, key string, offset, size int64) ([]by
 	if err := opts.SetRange(offset, offset+size-1); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
+	ctx, cancel := s.within(ctx, size)
+	defer cancel()
 	core := minio.Core{Client: s.client}
 	body, info, header, err := core.GetObject(ctx, s.bucket, s.prefix+key, opts)
 	if err != nil {
-		return nil, s3Error(err)
+		return nil, s3Error(ctx, err)
 	}
 	defer body.Close() //nolint:errcheck // it was only read
 	if want := fmt.Sprintf("bytes %d-%d/", offset, offset+size-1); !strings.HasPrefix(header.Get("Content-Range"), want) || info.Size != size {
@@ -126,7 +140,7 @@ func (s *s3Store) Get(ctx context.Context, key string, offset, size int64) ([]by
 	}
 	b := make([]byte, size)
 	if _, err := io.ReadFull(body, b); err != nil {
-		return nil, s3Error(err)
+		return nil, s3Error(ctx, err)
 	}
 	return b, nil
 }
@@ -141,7 +155,7 @@ func (s *s3Store) List(ctx context.Context, prefix string, visit func(Object) er
 	last := ""
 	for o := range s.client.ListObjects(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: true}) {
 		if o.Err != nil {
-			return s3Error(o.Err)
+			return s3Error(ctx, o.Err)
 		}
 		key, ok := strings.CutPrefix(o.Key, s.prefix)
 		if !ok || !strings.HasPrefix(key, prefix) || key <= last {
@@ -163,20 +177,26 @@ func (s *s3Store) Delete(ctx context.Context, key string) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	if err := s3Error(s.client.RemoveObject(ctx, s.bucket, s.prefix+key, minio.RemoveObjectOptions{})); err != nil && !errors.Is(err, ErrNotFound) {
+	ctx, cancel := s.within(ctx, 0)
+	defer cancel()
+	if err := s3Error(ctx, s.client.RemoveObject(ctx, s.bucket, s.prefix+key, minio.RemoveObjectOptions{})); err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	return nil
 }
 
 // s3Error gives what a store answered its type.
-func s3Error(err error) error {
+func s3Error(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errSlowStore) {
+		return errSlowStore
+	}
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	answer := minio.ToErrorResponse(err)
 	switch {
-	case answer.Code == "NoSuchKey" || answer.Code == "NoSuchBucket" || answer.StatusCode == http.StatusNotFound:
+	case answer.Code == "NoSuchBucket": // says nothing of an object
+	case answer.Code == "NoSuchKey" || answer.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case answer.StatusCode == http.StatusForbidden || answer.StatusCode == http.StatusUnauthorized:
 		return fmt.Errorf("%w: %w", ErrDenied, err)

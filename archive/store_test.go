@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ func TestStore_FailuresHaveTheirType(t *testing.T) {
 		"500":           {archivetest.Status(http.StatusInternalServerError, "InternalError"), archive.ErrUnavailable, archive.ErrUnavailable},
 		"403":           {archivetest.Status(http.StatusForbidden, "AccessDenied"), archive.ErrDenied, archive.ErrDenied},
 		"clock skew":    {archivetest.Status(http.StatusForbidden, "RequestTimeTooSkewed"), archive.ErrDenied, archive.ErrDenied},
-		"no bucket":     {archivetest.Status(http.StatusNotFound, "NoSuchBucket"), archive.ErrNotFound, archive.ErrNotFound},
+		"no bucket":     {archivetest.Status(http.StatusNotFound, "NoSuchBucket"), archive.ErrUnavailable, archive.ErrUnavailable},
 		"redirect":      {archivetest.Redirect(elsewhere.URL), archive.ErrUnavailable, archive.ErrUnavailable},
 		"after success": {archivetest.AfterSuccess, nil, archive.ErrUnavailable},
 		"reset":         {archivetest.Reset, archive.ErrUnavailable, archive.ErrUnavailable},
@@ -140,6 +141,47 @@ func TestStore_ListsThatLie(t *testing.T) {
 		err := store.List(t.Context(), "in/", func(archive.Object) error { seen++; return nil })
 		if seen != c.seen || (err != nil) != c.fails {
 			t.Errorf("%s: %d objects, %v", what, seen, err)
+		}
+	}
+}
+
+// TestStore_OneThatHangsIsLeft has a server that takes requests and says nothing, or stops in the middle of an answer.
+func TestStore_OneThatHangsIsLeft(t *testing.T) {
+	s3 := archivetest.StartFaultyS3(t)
+	store := open(t, s3.URL)
+	body := bytes.Repeat([]byte("x"), 1000)
+	if err := store.Put(t.Context(), "a/b", bytes.NewReader(body), 1000); err != nil {
+		t.Fatal(err)
+	}
+	archive.Impatient(store, 50*time.Millisecond)
+	for what, hang := range map[string]archivetest.Fault{
+		"nothing": func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+			_, _ = io.Copy(io.Discard, r.Body) // so that the server sees the client go
+			<-r.Context().Done()
+		},
+		"half": func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+			_, _ = io.Copy(io.Discard, r.Body) // as above
+			w.Header().Set("Content-Range", "bytes 0-999/1000")
+			w.Header().Set("Content-Length", "1000")
+			w.Header().Set("Last-Modified", "Mon, 02 Jan 2026 15:04:05 GMT")
+			w.Header().Set("ETag", `"x"`)
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(body[:500])
+			_ = http.NewResponseController(w).Flush() // the client may have gone
+			<-r.Context().Done()
+		},
+	} {
+		s3.Set(hang)
+		if _, err := store.Get(t.Context(), "a/b", 0, 1000); !errors.Is(err, archive.ErrUnavailable) {
+			t.Errorf("%s: get: %v", what, err)
+		}
+		if what == "nothing" {
+			if err := store.Put(t.Context(), "a/c", bytes.NewReader(body), 1000); !errors.Is(err, archive.ErrUnavailable) {
+				t.Errorf("%s: put: %v", what, err)
+			}
+			if err := store.Delete(t.Context(), "a/b"); !errors.Is(err, archive.ErrUnavailable) {
+				t.Errorf("%s: delete: %v", what, err)
+			}
 		}
 	}
 }

@@ -39,6 +39,12 @@ func Verify(ctx context.Context, store Store, seg wire.Segment) (Info, []Range, 
 	return f.info, ranges, nil
 }
 
+// Probe reads the end of a segment, which says what else is in it, and makes sure that it is what was written: ErrCorrupt.
+func Probe(ctx context.Context, store Store, seg wire.Segment) error {
+	_, err := fetchFooter(ctx, store, &seg)
+	return err
+}
+
 // Inspect reads a segment whole of which nothing is known but its key and size.
 func Inspect(ctx context.Context, store Store, o Object) (Info, []Range, wire.Segment, error) {
 	seg := wire.Segment{Key: o.Key, Size: o.Size}

@@ -25,6 +25,8 @@ func Live(ctx context.Context, cfg LiveConfig) (*LiveResult, error) {
 	}
 	a := &audience{cfg: &cfg, buf: make([]byte, 256<<10), run: strconv.FormatInt(time.Now().UnixNano(), 36)}
 	defer a.close()
+	a.reads = openReads()
+	defer a.reads.close()
 	if err := a.gather(ctx); err != nil {
 		return nil, err
 	}
@@ -39,6 +41,7 @@ type audience struct {
 	seats map[int32]*seat
 	chats []*stage
 	buf   []byte
+	reads *reads
 
 	sent    int
 	counts  time.Time // the begin of what counts; zero before
@@ -234,11 +237,8 @@ func (a *audience) perform(ctx context.Context) (*LiveResult, error) {
 		if !a.counts.IsZero() && a.ends.IsZero() {
 			a.slept += time.Since(now)
 		}
-		woken := time.Now()
-		for _, ev := range events[:max(n, 0)] {
-			if err := a.read(a.seats[ev.Fd], woken); err != nil {
-				return nil, err
-			}
+		if err := a.readAll(events[:max(n, 0)]); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -293,16 +293,8 @@ func (a *audience) sendOne(st *stage, planned time.Time) error {
 	}
 }
 
-// read takes what came to a member.
-func (a *audience) read(s *seat, now time.Time) error {
-	n, err := unix.Read(s.fd, a.buf)
-	switch {
-	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
-		return nil
-	case err != nil || n == 0:
-		return fmt.Errorf("bench: the connection of %s ended: %w", s.user, err)
-	}
-	all := a.buf[:n]
+// took takes what came to a member, and had come by then.
+func (a *audience) took(s *seat, all []byte, now time.Time) error {
 	if len(s.partial) > 0 {
 		all = append(s.partial, all...)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,6 +24,8 @@ type setup struct {
 	disks  int      // megabytes of each node's own disk; 0 is a plain directory
 	noSync bool     // run the binary that never waits for a disk
 	flags  []string // more flags of every node
+	place  func(i int) host
+	dial   dialer // how clients reach the nodes, where the tests' own namespace does not
 }
 
 // cluster is a quorum of processes. Its methods are for the test's goroutine.
@@ -37,6 +40,9 @@ type cluster struct {
 func start(t *testing.T, s setup) *cluster {
 	t.Helper()
 	openNetwork(t)
+	if s.place == nil {
+		s.place = nodeHost
+	}
 	c := &cluster{t: t, setup: s}
 	var first []string
 	for range s.nodes {
@@ -48,7 +54,7 @@ func start(t *testing.T, s setup) *cluster {
 		n.argv = append(n.argv, "--groups", strconv.Itoa(s.groups), "--bootstrap", strings.Join(first, ","))
 		n.start(t)
 	}
-	c.client = newClient(t, c.addrs())
+	c.client = newClient(t, c.addrs(), s.dial)
 	c.awaitLeaders()
 	c.operate("CLUSTER", "SET", "spread", "off") // the tests say who leads
 	return c
@@ -58,7 +64,7 @@ func start(t *testing.T, s setup) *cluster {
 func (c *cluster) add() *node {
 	c.t.Helper()
 	i := len(c.nodes)
-	n := &node{id: fmt.Sprintf("n%d", i+1), i: i, ip: nodeIP(i)}
+	n := &node{host: c.setup.place(i), id: fmt.Sprintf("n%d", i+1), i: i}
 	if c.setup.disks > 0 {
 		n.disk = newDisk(c.t, n.id, c.setup.disks)
 		n.data = filepath.Join(n.disk.dir, "data")
@@ -102,8 +108,12 @@ func (c *cluster) operate(args ...string) (reply wire.Reply) {
 }
 
 // newClient gives a client that ends with the test.
-func newClient(t *testing.T, addrs []string) *wire.Client {
-	client := wire.NewClient(wire.ClientConfig{Seeds: addrs, Logger: slog.New(slog.DiscardHandler)})
+func newClient(t *testing.T, addrs []string, dial dialer) *wire.Client {
+	config := wire.ClientConfig{Seeds: addrs, Logger: slog.New(slog.DiscardHandler)}
+	if dial != nil {
+		config.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return dial(ctx, "tcp", addr) }
+	}
+	client := wire.NewClient(config)
 	t.Cleanup(func() {
 		if err := client.Close(); err != nil {
 			t.Errorf("close a client: %v", err)

@@ -20,13 +20,13 @@ func TestSnapshotInstall(t *testing.T) {
 	l.awaitRate()
 	before := c.installs(victim)
 	from := l.now()
-	cut(t, victim, isolated, c.others(victim)...)
+	cut(t, c.nodes[victim], isolated, c.others(victim)...)
 	l.awaitAll(300)
 	c.snapshots(0, 1)
 	l.awaitAll(100)
 	c.snapshots(0, 1) // the first one may have left the log as it was
 	l.awaitAll(20)
-	if heal(t, victim) == 0 {
+	if heal(t, c.nodes[victim]) == 0 {
 		t.Error("no packet was dropped: the fault did not happen")
 	}
 	c.awaitCaughtUp(victim)

@@ -51,7 +51,7 @@ type load struct {
 func startLoad(c *cluster) *load {
 	c.t.Helper()
 	l := &load{
-		t: c.t, client: newClient(c.t, c.addrs()), record: sequencertest.NewRecord(), groupOf: map[string]int{},
+		t: c.t, client: newClient(c.t, c.addrs(), c.setup.dial), record: sequencertest.NewRecord(), groupOf: map[string]int{},
 		seen:  map[string]wire.Seq{},
 		began: time.Now(), acks: make([][]time.Duration, c.setup.groups),
 	}
@@ -128,14 +128,19 @@ func (l *load) abandon() {
 
 func (l *load) send(n int) {
 	defer l.sends.Done()
-	chat := l.chats[n%len(l.chats)]
-	q := wire.AppendRequest{
-		ChatID: chat, SenderID: fmt.Sprintf("user-%d", 1+n%senders), ClientMessageID: fmt.Sprintf("m-%d", n),
-		Text: fmt.Sprintf("message %d to %s", n, chat),
-	}
-	l.record.Begin(chat, q.SenderID, q.ClientMessageID, q.Text)
+	q := l.request(n)
+	l.record.Begin(q.ChatID, q.SenderID, q.ClientMessageID, q.Text)
 	if l.offer(q) && n%16 == 0 {
 		l.offer(q) // the answer must be the same
+	}
+}
+
+// request is message n.
+func (l *load) request(n int) wire.AppendRequest {
+	chat := l.chats[n%len(l.chats)]
+	return wire.AppendRequest{
+		ChatID: chat, SenderID: fmt.Sprintf("user-%d", 1+n%senders), ClientMessageID: fmt.Sprintf("m-%d", n),
+		Text: fmt.Sprintf("message %d to %s", n, chat),
 	}
 }
 

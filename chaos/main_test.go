@@ -16,9 +16,10 @@ import (
 
 // How much is run: the environment's CHAOS. Without it a sample that is good enough for every run of the tests.
 const (
-	modeEnv   = "CHAOS"
-	modeShort = "short" // each kind of fault, and the 50 power cuts: minutes
-	modeAll   = "all"   // every fault many times, for the tables: tens of minutes
+	modeEnv     = "CHAOS"
+	modeShort   = "short"   // each kind of fault, and the 50 power cuts: minutes
+	modeAll     = "all"     // every fault many times, for the tables: tens of minutes
+	modeRegions = "regions" // TestRegions, and nothing beside it
 )
 
 const (
@@ -37,7 +38,9 @@ func TestMain(m *testing.M) {
 	_ = os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin") // where a plain user's PATH does not look; it cannot fail
 	if os.Getenv(insideEnv) != "" || testing.Short() {
 		code := m.Run()
-		printTable()
+		writeGaps.print()
+		shownGaps.print()
+		borderTable.print()
 		os.Exit(code)
 	}
 	code, err := runInside()

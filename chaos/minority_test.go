@@ -21,7 +21,7 @@ func TestMinority_RefusesWrites(t *testing.T) {
 	at, _ := c.leaders()
 	victim, group := c.nodes[at[0]], 0
 	chat := l.chatOf(group)
-	cut(t, victim.i, isolated, c.others(victim.i)...)
+	cut(t, victim, isolated, c.others(victim.i)...)
 	await(t, "the leader that is cut off to step down", func() bool {
 		all, ok := c.ask(victim.i)
 		return ok && !all[group].serving
@@ -42,7 +42,7 @@ func TestMinority_RefusesWrites(t *testing.T) {
 	if err := c.readAt(victim, chat, "STALE"); err != nil {
 		t.Errorf("a node without a majority does not tell what it has, to one who asks for that: %v", err)
 	}
-	if heal(t, victim.i) == 0 {
+	if heal(t, victim) == 0 {
 		t.Error("no packet was dropped: the fault did not happen")
 	}
 	c.awaitCaughtUp(victim.i)

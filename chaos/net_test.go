@@ -3,7 +3,9 @@
 package chaos
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -22,13 +24,18 @@ import (
 const (
 	bridge   = "chaos0"
 	clientIP = "127.0.1.254"
-	maxNodes = 5
+	maxNodes = 5 // sequencers
+	maxEdges = 3 // delivery nodes
 )
 
-func nodeIP(i int) string { return fmt.Sprintf("127.0.1.%d", i+1) }
+// host is where a node runs: a namespace and the address in it. Names are of the tests' mount namespace: two runs never meet.
+type host struct{ net, ip string }
 
-// nodeNet is the name of a node's namespace. Names are of the tests' mount namespace: two runs never meet.
-func nodeNet(i int) string { return fmt.Sprintf("n%d", i+1) }
+// nodeHost is the place of a sequencer.
+func nodeHost(i int) host { return host{fmt.Sprintf("n%d", i+1), fmt.Sprintf("127.0.1.%d", i+1)} }
+
+// edgeHost is the place of a delivery node.
+func edgeHost(i int) host { return host{fmt.Sprintf("e%d", i+1), fmt.Sprintf("127.0.1.%d", i+101)} }
 
 var network struct {
 	once sync.Once
@@ -61,34 +68,36 @@ func makeNetwork() error {
 		return err
 	}
 	for i := range maxNodes {
-		link := fmt.Sprintf("veth%d", i+1)
-		for _, argv := range [][]string{
-			{"ip", "netns", "add", nodeNet(i)},
-			{"ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", nodeNet(i)},
-			{"ip", "link", "set", link, "master", bridge, "up"},
-		} {
-			if err := run("", argv...); err != nil {
-				return err
-			}
+		if err := makeHost(nodeHost(i)); err != nil {
+			return err
 		}
-		if err := address(nodeNet(i), "eth0", nodeIP(i)); err != nil {
+	}
+	for i := range maxEdges {
+		if err := makeHost(edgeHost(i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// makeHost makes a namespace with a link to the bridge.
+func makeHost(h host) error {
+	link := "to-" + h.net
+	for _, argv := range [][]string{
+		{"ip", "netns", "add", h.net},
+		{"ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", h.net},
+		{"ip", "link", "set", link, "master", bridge, "up"},
+	} {
+		if err := run("", argv...); err != nil {
+			return err
+		}
+	}
+	return address(h.net, "eth0", h.ip)
+}
+
 // address gives a link in a namespace a loopback address that leaves the machine, as far as the namespace knows.
 func address(ns, link, ip string) error {
-	err := within(ns, func() error {
-		for _, name := range []string{"all", link} {
-			if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+name+"/route_localnet", []byte("1"), 0o644); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := routeLoopback(ns, link); err != nil {
 		return err
 	}
 	for _, argv := range [][]string{
@@ -103,6 +112,18 @@ func address(ns, link, ip string) error {
 		}
 	}
 	return nil
+}
+
+// routeLoopback has a namespace send to loopback addresses over a link, and hear from them.
+func routeLoopback(ns, link string) error {
+	return within(ns, func() error {
+		for _, name := range []string{"all", link} {
+			if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+name+"/route_localnet", []byte("1"), 0o644); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // within runs do on a thread that is in a network namespace; "" is the tests' own. What do starts stays there.
@@ -130,6 +151,20 @@ func within(ns string, do func() error) error {
 	}
 	runtime.UnlockOSThread()
 	return err
+}
+
+// dialer connects to an address, which is a number: no name is looked up.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialFrom connects from inside a network namespace.
+func dialFrom(ns string) dialer {
+	return func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+		err = within(ns, func() error {
+			conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+			return err
+		})
+		return conn, err
+	}
 }
 
 func setns(f *os.File) error { return unix.Setns(int(f.Fd()), unix.CLONE_NEWNET) }
@@ -165,8 +200,8 @@ const (
 	isolated = deaf | mute
 )
 
-// cut keeps node i and the hosts with the given addresses apart, connections that exist included.
-func cut(t *testing.T, i int, d direction, peers ...string) {
+// cut keeps a node and the hosts with the given addresses apart, connections that exist included.
+func cut(t *testing.T, n *node, d direction, peers ...string) {
 	t.Helper()
 	var rules strings.Builder
 	rules.WriteString("table inet chaos {\n")
@@ -181,25 +216,25 @@ func cut(t *testing.T, i int, d direction, peers ...string) {
 		rules.WriteString(" }\n")
 	}
 	rules.WriteString("}\n")
-	if _, err := output(nodeNet(i), rules.String(), "nft", "-f", "-"); err != nil {
+	if _, err := output(n.net, rules.String(), "nft", "-f", "-"); err != nil {
 		t.Fatal(err)
 	}
 }
 
 var packets = regexp.MustCompile(`counter packets (\d+)`)
 
-// heal ends what cut did to node i, if anything, and gives the number of packets that were dropped.
-func heal(t *testing.T, i int) (dropped int) {
+// heal ends what cut did to a node, if anything, and gives the number of packets that were dropped.
+func heal(t *testing.T, n *node) (dropped int) {
 	t.Helper()
-	rules, err := output(nodeNet(i), "", "nft", "list", "ruleset")
+	rules, err := output(n.net, "", "nft", "list", "ruleset")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, found := range packets.FindAllStringSubmatch(rules, -1) {
-		n, _ := strconv.Atoi(found[1]) // digits, says the pattern
-		dropped += n
+		count, _ := strconv.Atoi(found[1]) // digits, says the pattern
+		dropped += count
 	}
-	if err := run(nodeNet(i), "nft", "flush", "ruleset"); err != nil {
+	if err := run(n.net, "nft", "flush", "ruleset"); err != nil {
 		t.Fatal(err)
 	}
 	return dropped

@@ -20,11 +20,11 @@ import (
 // settle is how long anything may take that is waited for. What passes waits for events, and much less.
 const settle = 60 * time.Second
 
-// node is one sequencer: a process in a namespace, and its data. It can be started again after it has ended.
+// node is one sequencer or delivery node: a process in a namespace, and a sequencer's data. It can be started again after it has ended.
 type node struct {
+	host
 	id   string
-	i    int
-	ip   string
+	i    int // its place among those of its kind
 	argv []string
 	disk *disk // nil: the data is in a plain directory
 	data string
@@ -34,8 +34,19 @@ type node struct {
 	log  tail
 }
 
-func (n *node) respAddr() string { return n.ip + ":7379" }
-func (n *node) raftAddr() string { return n.ip + ":7300" }
+// The ports of all nodes: each has an address of its own.
+const (
+	raftPort = 7300
+	respPort = 7379
+	hubPort  = 7400
+	edgePort = 8080
+	opsPort  = 9091
+)
+
+func (n *node) addr(port int) string { return fmt.Sprintf("%s:%d", n.ip, port) }
+
+func (n *node) respAddr() string { return n.addr(respPort) }
+func (n *node) raftAddr() string { return n.addr(raftPort) }
 
 // start runs the node's process. It does not wait for it to serve.
 func (n *node) start(t *testing.T) {
@@ -47,7 +58,7 @@ func (n *node) start(t *testing.T) {
 	fmt.Fprintf(&n.log, "--- %s starts\n", n.id)
 	stdout, err := n.cmd.StdoutPipe()
 	if err == nil {
-		err = within(nodeNet(n.i), n.cmd.Start)
+		err = within(n.net, n.cmd.Start)
 	}
 	if err != nil {
 		t.Fatalf("start %s: %v", n.id, err)

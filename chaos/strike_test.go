@@ -124,9 +124,9 @@ func pause(d time.Duration) func(*cluster, *load, int) {
 func apart(d direction, howLong time.Duration) func(*cluster, *load, int) {
 	return func(c *cluster, _ *load, victim int) {
 		c.t.Helper()
-		cut(c.t, victim, d, c.others(victim)...)
+		cut(c.t, c.nodes[victim], d, c.others(victim)...)
 		time.Sleep(howLong) // the fault itself
-		if heal(c.t, victim) == 0 {
+		if heal(c.t, c.nodes[victim]) == 0 {
 			c.t.Error("no packet was dropped: the fault did not happen")
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// gaps collects the write gaps of one kind of fault: of the groups that it hit, and of the others. refused counts the
-// calls of the load that came back without an ack meanwhile.
+// gaps collects how long something stood still under one kind of fault: groups or users that it hit, and the others. refused counts
+// the calls of the load that came back without an ack meanwhile.
 type gaps struct {
 	fault       string
 	runs        int
@@ -21,14 +21,23 @@ type gaps struct {
 	refused     int
 }
 
-// table is what all tests of the process measured, printed by the last of them.
-var table struct {
-	mu   sync.Mutex
-	rows []*gaps
+// gapTable is what all tests of the process measured, printed by the last of them.
+type gapTable struct {
+	title, of string
+	mu        sync.Mutex
+	rows      []*gaps
 }
 
-// rowOf gives the row of a fault, made where there is none.
-func rowOf(fault string) *gaps {
+var (
+	writeGaps = gapTable{title: "Write gaps in ms, by group", of: "groups"}
+	shownGaps = gapTable{title: "How long a user was shown nothing, in ms; hit is who was at the node that the fault hit", of: "users"}
+)
+
+// rowOf gives the row of a fault in the table of write gaps.
+func rowOf(fault string) *gaps { return writeGaps.row(fault) }
+
+// row gives the row of a fault, made where there is none.
+func (table *gapTable) row(fault string) *gaps {
 	table.mu.Lock()
 	defer table.mu.Unlock()
 	for _, row := range table.rows {
@@ -54,16 +63,16 @@ func (r *gaps) note(c *cluster, l *load, from time.Duration, hit func(group int)
 	}
 }
 
-// printTable writes the table, with the machine's load, to standard output.
-func printTable() {
+// print writes the table, with the machine's load, to standard output.
+func (table *gapTable) print() {
 	table.mu.Lock()
 	defer table.mu.Unlock()
 	if len(table.rows) == 0 {
 		return
 	}
 	loads, _ := os.ReadFile("/proc/loadavg") // without it the table is only harder to judge
-	fmt.Printf("\nWrite gaps in ms, by group; load of the machine now %s\n\n", strings.TrimSpace(string(loads)))
-	fmt.Println("| fault | runs | groups hit | p50 | p99 | max | other groups | p50 | p99 | max | calls refused |")
+	fmt.Printf("\n%s; load of the machine now %s\n\n", table.title, strings.TrimSpace(string(loads)))
+	fmt.Printf("| fault | runs | %s hit | p50 | p99 | max | other %[1]s | p50 | p99 | max | calls refused |\n", table.of)
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range table.rows {
 		fmt.Printf("| %s | %d | %s | %s | %d |\n", r.fault, r.runs, columns(r.hit), columns(r.others), r.refused)

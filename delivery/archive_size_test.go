@@ -1,14 +1,11 @@
 package delivery
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,11 +15,17 @@ import (
 	"github.com/quorate/quorate/archive/archivetest"
 	"github.com/quorate/quorate/sequencer"
 	"github.com/quorate/quorate/sequencer/sequencertest"
-	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// TestArchive_AtSize fills chats of very different sizes, archives them to a real MinIO while appends go on, and reads all of it
-// through REST. It tells what it took, and demands no time: make archive-size.
+const (
+	sizeGroups = 2
+	sizePages  = 300 // that are timed, of each kind
+	coldNodes  = 3   // that have read nothing of the archive
+	readers    = 4
+)
+
+// TestArchive_AtSize fills chats of very different sizes, archives them to a real MinIO while appends go on, and reads all of it through REST:
+// each message must be there once, as it was sent. It tells what it took, and demands no time: make archive-size.
 func TestArchive_AtSize(t *testing.T) {
 	total, _ := strconv.Atoi(os.Getenv("ARCHIVE_MESSAGES"))
 	if total == 0 {
@@ -33,116 +36,107 @@ func TestArchive_AtSize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := sequencertest.Start(t, 3, 2, func(_ int, cfg *sequencer.Config) {
+	c := sequencertest.Start(t, 3, sizeGroups, func(_ int, cfg *sequencer.Config) {
 		cfg.Archive, cfg.ArchiveAfter, cfg.FeedRetention, cfg.ArchiveEvery = store, time.Millisecond, time.Millisecond, time.Hour
 		cfg.ExpireEvery = time.Second
 	})
-	e := openEdge(t, c.Addrs(), func(cfg *Config) { cfg.Archive = store })
-	client := c.Client()
-	chats := sequencertest.Names("chat", max(total/100, 10))
-	sent := fillChats(t, client, chats, total)
-
-	quiet := appendTimes(t, client, chats[0], 5*time.Second, nil)
-	stop := make(chan struct{})
-	var rounds sync.WaitGroup
+	counted := &countingStore{Store: store}
+	node := func() *edge { return openEdge(t, c.Addrs(), func(cfg *Config) { cfg.Archive = counted }) }
+	e, s := node(), newSent(c.Client(), max(total/100, 10))
 	began := time.Now()
+	s.fill(t, total)
+	t.Logf("%d messages to %d chats appended in %s", total, len(s.chats), since(began))
+	sequencertest.MakeChats(t, c.Client(), []string{"ann", "late"}, catchUpChat)
+	sayMany(t, c.Client(), catchUpChat, catchUpArchived+1) // of which the last stays hot
+	hot := e.timePages(s, sizePages)
+
+	quiet := s.timeAppends(t, 15*time.Second, nil)
+	busy, took := s.archiveBeside(t, c)
+	quiet = append(quiet, s.timeAppends(t, 15*time.Second, nil)...)
+	t.Logf("append beside nothing: %s; beside archiving: %s", times(quiet), times(busy))
+	s.tellObjects(t, c, took)
+
+	var cold, cached []time.Duration
+	counted.gets.Store(0)
+	for range coldNodes {
+		cold = append(cold, node().timePages(s, sizePages/coldNodes)...)
+	}
+	coldGets := counted.gets.Swap(0)
+	e.timePages(s, sizePages)
+	counted.gets.Store(0)
+	cached = e.timePages(s, sizePages)
+	t.Logf("pages of 100: hot %s; archived cold %s, %.2f requests to the store each; archived cached %s, %.2f requests",
+		times(hot), times(cold), float64(coldGets)/float64(len(cold)), times(cached), float64(counted.gets.Load())/float64(len(cached)))
+	timeCatchUp(t, c, node)
+
+	began = time.Now()
+	counted.gets.Store(0)
+	pages := s.readAll(t, e)
+	t.Logf("%d messages read through REST in %s, each once and as it was sent: %d pages of up to 100, by %d at a time %s, %.3f requests each",
+		s.count(), since(began), len(pages), readers, times(pages), float64(counted.gets.Load())/float64(len(pages)))
+}
+
+// countingStore counts requests that read.
+type countingStore struct {
+	archive.Store
+	gets atomic.Int64
+}
+
+func (s *countingStore) Get(ctx context.Context, key string, offset, size int64) ([]byte, error) {
+	s.gets.Add(1)
+	return s.Store.Get(ctx, key, offset, size)
+}
+
+// archiveBeside archives all while appends go on, and gives how long those took.
+func (s *sentMessages) archiveBeside(t *testing.T, c *sequencertest.Cluster) (busy []time.Duration, took time.Duration) {
+	t.Helper()
+	stop, began := make(chan struct{}), time.Now()
+	var rounds sync.WaitGroup
 	rounds.Go(func() {
-		for g := range 2 {
+		for g := range sizeGroups {
 			c.Operate("ARCHIVE", "RUN", strconv.Itoa(g))
 		}
+		took = time.Since(began)
 		close(stop)
 	})
-	busy := appendTimes(t, client, chats[1], time.Hour, stop)
+	busy = s.timeAppends(t, time.Hour, stop)
 	rounds.Wait()
-	took := time.Since(began)
+	return busy, took
+}
+
+// tellObjects tells what the archive takes.
+func (s *sentMessages) tellObjects(t *testing.T, c *sequencertest.Cluster, took time.Duration) {
+	t.Helper()
 	objects, bytes, messages := 0, int64(0), int64(0)
-	for g := range 2 {
+	for g := range sizeGroups {
 		for _, o := range c.Operate("ARCHIVE", "SEGMENTS", strconv.Itoa(g)).Elems() {
 			objects, bytes, messages = objects+1, bytes+int64(o.Field("size").Num()), messages+int64(o.Field("rows").Num())
 		}
 	}
-	t.Logf("%d messages in %d objects in %s, %.1f bytes each", messages, objects, took.Round(time.Second), float64(bytes)/float64(messages))
-	t.Logf("append beside nothing: %s; beside archiving: %s", times(quiet), times(busy))
-
-	var pages []time.Duration
-	read := 0
-	for i, chat := range chats {
-		if i < 2 {
-			continue // those that were measured
-		}
-		n, took := e.readChat(chat)
-		pages = append(pages, took...)
-		if n != sent[chat] {
-			t.Fatalf("%s has %d messages, %d were sent", chat, n, sent[chat])
-		}
-		read += n
-	}
-	t.Logf("%d messages read through REST, pages of 100: %s", read, times(pages))
+	t.Logf("%d messages archived in %d objects in %s, %.1f bytes each; raw they have %.1f", messages, objects, took.Round(time.Second),
+		float64(bytes)/float64(messages), float64(s.raw.Load())/float64(s.count()))
 }
 
-// fillChats sends messages to chats, to the first ones most.
-func fillChats(t *testing.T, client *wire.Client, chats []string, total int) map[string]int {
-	t.Helper()
-	for part := range slices.Chunk(chats, 512) {
-		sequencertest.MakeChats(t, client, []string{"ann", "bob"}, part...)
-	}
-	sent := map[string]int{}
-	var failed atomic.Int64
-	var under sync.WaitGroup
-	slots := make(chan struct{}, 1024)
-	r := rand.New(rand.NewPCG(1, 2))
-	zipf := rand.NewZipf(r, 1.1, 50, uint64(len(chats)-1))
-	for i := range total {
-		chat := chats[zipf.Uint64()]
-		sent[chat]++
-		slots <- struct{}{}
-		under.Add(1)
-		q := wire.AppendRequest{
-			ChatID: chat, SenderID: []string{"ann", "bob"}[i%2], ClientMessageID: fmt.Sprintf("%016x", r.Uint64()),
-			Text: strings.Repeat("what people write to each other ", 1+r.IntN(4)),
-		}
-		client.AppendAsync(time.Minute, q, func(_ wire.AppendAck, err error) {
-			if err != nil {
-				failed.Add(1)
-			}
-			<-slots
-			under.Done()
-		})
-	}
-	under.Wait()
-	if n := failed.Load(); n > 0 {
-		t.Fatalf("%d messages failed", n)
-	}
-	return sent
-}
+// A client catches up in this chat with so many messages.
+const (
+	catchUpChat     = "catch-up"
+	catchUpArchived = 4000
+	catchUpHot      = 1000
+)
 
-// appendTimes appends 200 messages a second for a time, or until stop, and tells how long each took from when it was due.
-func appendTimes(t *testing.T, client *wire.Client, chat string, d time.Duration, stop <-chan struct{}) (all []time.Duration) {
+// timeCatchUp has clients catch up with a chat of which most is archived, at nodes that have read nothing of it.
+func timeCatchUp(t *testing.T, c *sequencertest.Cluster, node func() *edge) {
 	t.Helper()
-	var mu sync.Mutex
-	var under sync.WaitGroup
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(d); time.Now().Before(end); {
-		select {
-		case <-stop:
-			end = time.Now()
-			continue
-		case due := <-tick.C:
-			under.Add(1)
-			q := wire.AppendRequest{ChatID: chat, SenderID: "ann", ClientMessageID: fmt.Sprint("timed-", due.UnixNano()), Text: "text"}
-			client.AppendAsync(time.Minute, q, func(_ wire.AppendAck, err error) {
-				defer under.Done()
-				mu.Lock()
-				defer mu.Unlock()
-				if all = append(all, time.Since(due)); err != nil {
-					t.Error(err)
-				}
-			})
-		}
+	sayMany(t, c.Client(), catchUpChat, catchUpHot-1)
+	var took []time.Duration
+	for range 9 {
+		e := node()
+		began := time.Now()
+		e.catchUp(t, "late", catchUpChat, 1, catchUpArchived+catchUpHot)
+		took = append(took, time.Since(began))
 	}
-	under.Wait()
-	return all
+	t.Logf("a client %d messages behind, of which %d are archived and not cached, has caught up after %s", catchUpArchived+catchUpHot,
+		catchUpArchived, times(took))
 }
 
 func times(all []time.Duration) string {
@@ -154,29 +148,4 @@ func times(all []time.Duration) string {
 	return fmt.Sprintf("%d, p50 %s, p99 %s", len(all), at(0.5), at(0.99))
 }
 
-// readChat reads a chat from its first message on, in pages of 100, and makes sure that no seq is missing or comes twice.
-func (e *edge) readChat(chat string) (n int, took []time.Duration) {
-	e.t.Helper()
-	for cursor := 1; cursor != 0; {
-		began := time.Now()
-		a := e.must("ann", "GET", fmt.Sprintf("/chats/%s/messages?cursor=%d&limit=100", chat, cursor), "", http.StatusOK)
-		took = append(took, time.Since(began))
-		var page struct {
-			Messages []struct {
-				SequenceNumber int
-				Text           string
-			}
-			NextCursor int
-		}
-		if err := json.Unmarshal([]byte(a.body), &page); err != nil {
-			e.t.Fatal(err)
-		}
-		for _, m := range page.Messages {
-			if n++; m.SequenceNumber != n || m.Text == "" {
-				e.t.Fatalf("%s: message %d where %d should be", chat, m.SequenceNumber, n)
-			}
-		}
-		cursor = page.NextCursor
-	}
-	return n, took
-}
+func since(began time.Time) time.Duration { return time.Since(began).Round(time.Second) }

@@ -54,15 +54,24 @@ func (c *conn) writeOwned() {
 			return
 		}
 		c.mu.Lock()
-		if c.dead {
-			continue
-		}
-		c.tookLocked(n)
-		if full && !c.out.empty() {
-			c.parkUnlock()
+		if !c.wroteLocked(n, full) {
 			return
 		}
 	}
+}
+
+// wroteLocked notes what the socket took, and whether it is full now. It is true, with mu held, where the writer is to go on; else
+// mu is released, and the right to write has gone to nbio with a parked piece.
+func (c *conn) wroteLocked(n int, full bool) bool {
+	if c.dead {
+		return true
+	}
+	c.tookLocked(n)
+	if full && !c.out.empty() {
+		c.parkUnlock()
+		return false
+	}
+	return true
 }
 
 // tookLocked notes that the socket has taken n bytes.

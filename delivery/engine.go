@@ -96,6 +96,7 @@ type engine struct {
 	wheel    *wheel
 	resumers []*resumer
 	flushers *flushers
+	rings    rings
 	stop     chan struct{} // closed when the last connection is gone
 	running  sync.WaitGroup
 
@@ -156,7 +157,8 @@ func (e *engine) start() error {
 		defer e.running.Done()
 		e.wheel.run(e.stop, (*conn).onTimer)
 	}()
-	e.flushers.open(e.cfg.Pollers-1, e.stop)
+	e.rings = openRings(e.cfg.Pollers, e.cfg.Logger)
+	e.flushers.open(e.cfg.Pollers-1, e.rings.flush, e.stop)
 	for _, r := range e.resumers {
 		go func() {
 			defer e.running.Done()
@@ -200,6 +202,9 @@ func (e *engine) close(ctx context.Context) error {
 	close(e.stop)
 	e.running.Wait()
 	e.flushers.close()
+	if broken := e.rings.close(); broken != nil {
+		e.cfg.Logger.Warn("rings are not given back", "err", broken)
+	}
 	e.nb.Stop()
 	return err
 }
@@ -260,7 +265,10 @@ func (e *engine) dismiss(from addressKey) {
 func (e *engine) conns() int { return int(e.count.Load()) }
 
 // flush writes out what sendLater has queued on the connections.
-func (e *engine) flush(dirty []*conn) {
+func (e *engine) flush(dirty []*conn) { e.rings.flush(dirty) }
+
+// flushPlain is flush with a system call for each connection.
+func (e *engine) flushPlain(dirty []*conn) {
 	for _, c := range dirty {
 		c.flush()
 	}

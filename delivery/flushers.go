@@ -6,14 +6,15 @@ import (
 )
 
 const (
-	flushChunk  = 16 // connections that a goroutine takes at a time
+	flushChunk  = 32 // connections that a goroutine takes at a time
 	flushSpread = 64 // connections from which on more than one goroutine writes
 )
 
 // flushers are goroutines that help to write a batch to its connections: one per core but one, for the caller writes too.
 type flushers struct {
-	jobs chan *flushJob
-	wg   sync.WaitGroup
+	jobs  chan *flushJob
+	write func(conns []*conn) // what is queued on them
+	wg    sync.WaitGroup
 }
 
 // flushJob is one batch. Whoever works on it takes the next chunk until none is left.
@@ -25,7 +26,8 @@ type flushJob struct {
 
 func newFlushers() *flushers { return &flushers{jobs: make(chan *flushJob)} }
 
-func (f *flushers) open(n int, stop <-chan struct{}) {
+func (f *flushers) open(n int, write func([]*conn), stop <-chan struct{}) {
+	f.write = write
 	for range n {
 		f.wg.Go(func() {
 			for {
@@ -33,7 +35,7 @@ func (f *flushers) open(n int, stop <-chan struct{}) {
 				case <-stop:
 					return
 				case j := <-f.jobs:
-					j.work()
+					j.work(f.write)
 					j.helping.Done()
 				}
 			}
@@ -55,18 +57,16 @@ func (f *flushers) flush(conns []*conn, helpers int) {
 			j.helping.Done() // it is busy, or not there yet
 		}
 	}
-	j.work()
+	j.work(f.write)
 	j.helping.Wait()
 }
 
-func (j *flushJob) work() {
+func (j *flushJob) work(write func([]*conn)) {
 	for {
 		from := int(j.taken.Add(flushChunk)) - flushChunk
 		if from >= len(j.conns) {
 			return
 		}
-		for _, c := range j.conns[from:min(from+flushChunk, len(j.conns))] {
-			c.flush()
-		}
+		write(j.conns[from:min(from+flushChunk, len(j.conns))])
 	}
 }

@@ -105,6 +105,9 @@ func (h *hub) heads(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find the groups: %w", err)
 	}
+	if err := h.srv.learnEpoch(ctx); err != nil {
+		return fmt.Errorf("learn the cluster's epoch: %w", err)
+	}
 	readers := make([]*feedReader, groups)
 	for g := range readers {
 		readers[g] = newFeedReader(h, wire.GroupID(g), 0)

@@ -111,6 +111,19 @@ func TestHubs_TheOneThatIsLostIsFollowed(t *testing.T) {
 	}
 }
 
+// TestHubs_OneThatIsStartedAgainTakesItsShare loses a hub without a word, and has another process listen at its address before its leases are over. The
+// feeds of the lost one must not stay with nobody.
+func TestHubs_OneThatIsStartedAgainTakesItsShare(t *testing.T) {
+	cluster := sequencertest.Start(t, 3, 6).Addrs()
+	a, b, lost := openEdge(t, cluster, asHub), openEdge(t, cluster, asHub), openEdge(t, cluster, asHub)
+	sharedOut(t, a, b, lost)
+	addr := lost.hubPort.ln.Addr().String()
+	lost.sharer.isHub = false
+	lost.hubPort.close()
+	again := openEdge(t, cluster, asHub, func(cfg *Config) { cfg.HubAddr = addr })
+	sharedOut(t, a, b, again)
+}
+
 // TestHubs_AnEdgeThatIsCutOffReadsByItself breaks the only way to the hub that reads the feeds.
 func TestHubs_AnEdgeThatIsCutOffReadsByItself(t *testing.T) {
 	cluster := startCluster(t, 3)

@@ -46,6 +46,7 @@ type Limits struct {
 	FeedEvents         int           // events in one read of the feed, at most 1,000; default 1,000
 	ReceiptDelay       time.Duration // how long a receipt may wait for others; default 250 ms
 	PendingReceipts    int           // (chat, member) pairs whose receipt waits; default 65,536
+	ToldReceipts       int           // (chat, member) pairs whose last receipt is remembered, twice as many at most; default 65,536
 	TypingInterval     time.Duration // between two typing frames of one session in one chat; default 2 s
 	FeedWait           time.Duration // one read of the feed waits for an event; default 1 s
 	TokenSweepInterval time.Duration // between two looks for expired tokens; default 15 s
@@ -94,6 +95,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.FeedEvents, 1000)
 	def(&l.ReceiptDelay, 250*time.Millisecond)
 	def(&l.PendingReceipts, 65_536)
+	def(&l.ToldReceipts, 65_536)
 	def(&l.TypingInterval, 2*time.Second)
 	def(&l.FeedWait, time.Second)
 	def(&l.TokenSweepInterval, 15*time.Second)

@@ -102,6 +102,10 @@ func (l *link) connect(ctx context.Context) error {
 	return err
 }
 
+// errOtherHub is the answer of a process that listens where the hub did: the hub has been started again. To hear of that one would keep the
+// leases of this one alive, which nobody prolongs, and its feeds from all others.
+var errOtherHub = errors.New("delivery: another hub has the address")
+
 // greet says hello and hears the hub's.
 func (l *link) greet(conn net.Conn, in *bufio.Reader) error {
 	if err := conn.SetDeadline(time.Now().Add(relayHello)); err != nil {
@@ -117,8 +121,12 @@ func (l *link) greet(conn net.Conn, in *bufio.Reader) error {
 	if k != relay.KindWelcome {
 		return fmt.Errorf("%w: kind %d instead of a welcome", relay.ErrFrame, k)
 	}
-	if _, err := relay.DecodeHello(payload); err != nil {
+	hello, err := relay.DecodeHello(payload)
+	if err != nil {
 		return err
+	}
+	if hello.Node != l.node {
+		return fmt.Errorf("%w: it is %s by now", errOtherHub, hello.Node)
 	}
 	return conn.SetDeadline(time.Time{})
 }

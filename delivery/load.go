@@ -210,16 +210,12 @@ func (s *session) place(chatID string, h wire.Head, want wire.Seq) (bad *problem
 	return bad
 }
 
-// clusterEpoch is the epoch in welcome. A cluster keeps the epoch with which it was made; a restore into a new cluster makes
-// a new one, so that clients drop cursors of the old. No restore exists yet, so every cluster is in its first epoch.
-const clusterEpoch = 1
-
 // welcome encodes the answer to hello. A list that would fill the outbox is cut; the chats left out are served all the same.
 func (s *session) welcome(id []byte, heads map[string]wire.Head) []byte {
 	body := openFrame("welcome", id)
 	body = appendText(body, "userId", s.user)
 	body = appendText(body, "sessionId", s.id)
-	body = appendNumber(body, "epoch", clusterEpoch)
+	body = appendNumber(body, "epoch", s.srv.epoch.now.Load())
 	body = append(appendKey(body, "chats"), '[')
 	first := true
 	for chatID, h := range heads {

@@ -13,7 +13,8 @@ type push struct {
 	relay.Item
 	message message // of ItemMessage
 	encoded []byte  // for other edges
-	here    bool    // it is a message, and somebody here was offered it
+	here    bool    // somebody here was offered it
+	passed  bool    // it is a receipt, and more has been told of its member here
 }
 
 func newPush(i relay.Item) *push {
@@ -62,11 +63,17 @@ func (l *local) give(p *push, user string) {
 	if len(sessions) == 0 {
 		return
 	}
+	if !p.here {
+		p.here = true
+		p.passed = p.Kind == relay.ItemReceipt && !l.srv.told.begin(&p.Item)
+	}
+	if p.passed {
+		return
+	}
 	v := inline
 	if p.Kind == relay.ItemMessage {
 		v = l.srv.rollout.of(p.ChatID)
 		l.given[v] += uint64(len(sessions))
-		p.here = true
 	}
 	for _, s := range sessions {
 		if p.to(s) {
@@ -77,8 +84,12 @@ func (l *local) give(p *push, user string) {
 
 // end follows when a push has been given to all.
 func (l *local) end(p *push) {
-	if p.here {
+	switch {
+	case !p.here || p.passed:
+	case p.Kind == relay.ItemMessage:
 		l.srv.recent.add(&p.message)
+	case p.Kind == relay.ItemReceipt:
+		l.srv.told.end(&p.Item)
 	}
 }
 
@@ -113,9 +124,12 @@ func (l *local) flush() {
 		for _, s := range touched {
 			l.dirty = append(l.dirty, s.flushed())
 		}
-		if variant(v) == spread {
+		switch variant(v) {
+		case spread:
 			l.srv.engine.flushSpread(l.dirty)
-		} else {
+		case plain:
+			l.srv.engine.flushPlain(l.dirty)
+		default:
 			l.srv.engine.flush(l.dirty)
 		}
 		use := &l.srv.rollout.use[v]

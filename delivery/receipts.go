@@ -92,6 +92,13 @@ func (w *receiptWriter) merge(chatID string, m wire.Mark) *problem {
 	return nil
 }
 
+// forget drops what waits, and what comes from now on: it is of another cluster's messages.
+func (w *receiptWriter) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending, w.order, w.count, w.most = map[string]*waitingMarks{}, nil, 0, 0
+}
+
 // open starts the writing goroutine. When ctx ends it writes what it has and stops.
 func (w *receiptWriter) open(ctx context.Context) {
 	w.wg.Go(func() {

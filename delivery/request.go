@@ -42,11 +42,13 @@ func (r *request) readRef() {
 type helloRequest struct {
 	token, device string
 	cursors       map[string]wire.Seq
+	epoch         uint64 // of the cluster that the cursors are of; 0: not said
 }
 
 func (r *request) hello(maxCursors int) helloRequest {
 	r.lamport("seen")
-	return helloRequest{r.str("token"), r.id("deviceId"), r.cursors(maxCursors)}
+	epoch, _ := r.seq("epoch") // a number like any other
+	return helloRequest{r.str("token"), r.id("deviceId"), r.cursors(maxCursors), uint64(epoch)}
 }
 
 func (r *request) send(user string) wire.AppendRequest {

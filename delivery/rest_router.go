@@ -116,6 +116,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	if p := checkHead(w, r); p != nil {
 		return p
 	}
+	if s.hub.ready() {
+		w.Header().Set(epochHeader, s.epoch.text())
+	}
 	if len(r.Header) > maxHeaderLines {
 		return &problem{code: codeBadRequest, status: http.StatusRequestHeaderFieldsTooLarge, detail: "too many headers"}
 	}

@@ -15,12 +15,13 @@ import (
 type variant byte
 
 const (
-	inline   variant = iota // whoever dispatches a batch writes to its connections, one after the other
+	inline   variant = iota // whoever dispatches a batch writes to its connections, to many at once where the kernel can
 	spread                  // where they are many, the engine's flushers help
+	plain                   // as inline, with a system call for each connection
 	variants                // how many there are
 )
 
-var variantNames = [variants]string{"inline", "spread"}
+var variantNames = [variants]string{"inline", "spread", "plain"}
 
 // fanoutSetting is the setting of the cluster that says which variant how many percent of the slots use, as in "spread:25". All other slots,
 // and all without it, use inline.
@@ -65,6 +66,9 @@ func (r *rollout) run(ctx context.Context) {
 		cancel()
 		if err != nil {
 			continue
+		}
+		if r.srv.heedEpoch(settings) != nil {
+			return
 		}
 		next := parseChoice(settings[fanoutSetting])
 		if *r.now.Load() != next {

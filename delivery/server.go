@@ -115,7 +115,9 @@ type Server struct {
 	announcer *announcer
 	presence  *presence
 	rollout   *rollout
+	epoch     *epoch
 	recent    *recent
+	told      *told
 	history   *history
 	id        string // of this process
 	loads     *loader
@@ -205,7 +207,9 @@ func newServer(cfg Config) *Server {
 	s.router = newRouter(s)
 	s.presence = newPresence(s)
 	s.rollout = newRollout(s)
+	s.epoch = newEpoch()
 	s.recent = newRecent(s.limits.RecentBytes)
+	s.told = newTold(s.limits.ToldReceipts)
 	s.history = newHistory(s)
 	s.registry = newRegistry(s.limits.UserConnections, func(user string) {
 		s.announcer.changed(user)
@@ -256,12 +260,17 @@ func (s *Server) listen() error {
 	return nil
 }
 
-// region is the name under which the hubs of one region share the feeds.
+// region is the name under which the hubs of one region share the feeds. Nodes of two epochs, as there are for a moment when a cluster was
+// restored, are in different ones: places in feeds mean nothing between them.
 func (s *Server) region() string {
-	if s.cfg.Region == "" {
-		return "default"
+	name := s.cfg.Region
+	if name == "" {
+		name = "default"
 	}
-	return s.cfg.Region
+	if e := s.epoch.now.Load(); e > wire.FirstEpoch {
+		name += ".e" + s.epoch.text()
+	}
+	return name
 }
 
 // relayHello is how this node presents itself to another one.

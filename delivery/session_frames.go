@@ -87,6 +87,9 @@ func (s *session) hello(state sessionState, r *request) *problem {
 		s.shut(closeUnauthenticated, string(codeUnauthenticated))
 		return nil
 	}
+	if h.epoch != 0 && h.epoch != s.srv.epoch.now.Load() {
+		h.cursors = nil // they are of messages that may be others now
+	}
 	s.register(who, h.device)
 	s.srv.loads.add(loadRequest{s: s, id: r.ref, cursors: h.cursors})
 	return nil

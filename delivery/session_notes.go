@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/quorate/quorate/delivery/relay"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -68,9 +69,19 @@ func (l *loader) recover(ctx context.Context, s *session, chats []string) {
 		default:
 			s.renotify(chatID, chatFrame(&view.Chat, view.LastSeq))
 			for i := range marks {
-				s.renotify(chatID, receiptFrame(nil, chatID, &marks[i], max(marks[i].DeliveredAt, marks[i].ReadAt)))
+				l.retell(s, relay.Item{
+					Kind: relay.ItemReceipt, ChatID: chatID, Marks: marks[i], At: max(marks[i].DeliveredAt, marks[i].ReadAt),
+				})
 			}
 		}
+	}
+}
+
+// retell sends a receipt that was read, unless the feed has brought more meanwhile: that the session has, or has it to come.
+func (l *loader) retell(s *session, i relay.Item) {
+	if l.srv.told.begin(&i) {
+		s.renotify(i.ChatID, receiptFrame(nil, i.ChatID, &i.Marks, i.At))
+		l.srv.told.end(&i)
 	}
 }
 

@@ -57,6 +57,7 @@ func (s *sharer) run(ctx context.Context) {
 		return
 	case <-s.srv.hub.positioned:
 	}
+	s.region = s.srv.region() // the epoch is known now
 	tick := time.NewTicker(s.srv.limits.LeaseTime / 4)
 	defer tick.Stop()
 	for {

@@ -91,7 +91,7 @@ func (t *stats) pulled(err error) {
 // archiveFailed counts a page that could not be read of the archive.
 func (t *stats) archiveFailed(err error) {
 	t.archiveFailures.Add(1)
-	if errors.Is(err, archive.ErrCorrupt) {
+	if errors.Is(err, archive.ErrCorrupt) || errors.Is(err, archive.ErrNotFound) {
 		t.archiveCorrupt.Add(1)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/quorate/quorate/raftfsm/failpoint"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -28,12 +29,14 @@ func (t *txn) archived(c Archived) Result {
 	case c.Segment.Key == "" || c.Segment.Rows <= 0:
 		return Result{Err: fmt.Errorf("%w: the object has no name or no rows", wire.ErrBadRequest)}
 	}
+	failpoint.Reach("committed")
 	seg, taken := t.segment(c.Segment), uint64(0)
 	for _, run := range c.Runs {
 		if t.takeOver(&seg, run) {
 			taken++
 		}
 	}
+	failpoint.Reach("freed")
 	if taken > 0 {
 		t.putSegment(seg)
 	}

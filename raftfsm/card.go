@@ -29,6 +29,7 @@ type Card struct {
 	Version     string      `json:"version"`
 	Format      wire.Format `json:"format,omitempty"` // the newest that its program knows
 	Groups      int         `json:"groups"`
+	Restored    string      `json:"restored,omitempty"` // the backup that its cluster began with, of the first nodes
 
 	Leads map[wire.GroupID]uint64 `json:"leads,omitempty"` // the groups it serves, and in which term
 	Lost  map[wire.GroupID]uint64 `json:"lost,omitempty"`  // generations of its replicas whose files are gone

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/quorate/quorate/raftfsm/failpoint"
 )
 
 // FSM is the state machine of one group. It is deterministic: what it writes depends on the entries alone, never on a
@@ -95,6 +97,9 @@ func (f *FSM) run(index, term uint64, e Entry) (results []Result, err error) {
 		results[i] = t.apply(c)
 	}
 	t.finish()
+	if failpoint.Enabled {
+		reachApplied(e)
+	}
 	f.meta = t.meta
 	f.cache.trim()
 	f.store.publish(t.meta, t.events)
@@ -102,6 +107,16 @@ func (f *FSM) run(index, term uint64, e Entry) (results []Result, err error) {
 		f.store.mapChange.fire()
 	}
 	return results, nil
+}
+
+// reachApplied tells a test that an entry is applied that lets messages go.
+func reachApplied(e Entry) {
+	for _, c := range e.Commands {
+		if _, ok := c.(Archived); ok {
+			failpoint.Reach("applied")
+			return
+		}
+	}
 }
 
 // errClosed says that an entry came after the store was closed, at the end of a process that could not wait for raft.

@@ -103,6 +103,9 @@ func (g *Group) open(mux *Mux) error {
 	if err != nil {
 		return err
 	}
+	if err := g.plant(snapshots); err != nil {
+		return err
+	}
 	snapshots.taken = g.stats.Snapshots.Took
 	if err := g.reconcile(snapshots); err != nil {
 		return err
@@ -185,16 +188,18 @@ func (g *Group) bootstrap(options *raft.Config, logs raft.LogStore, stable raft.
 	if err != nil || exists || len(g.cfg.Bootstrap) == 0 {
 		return err
 	}
-	var first raft.Configuration
-	for _, p := range g.cfg.Bootstrap {
-		first.Servers = append(first.Servers, raft.Server{
-			Suffrage: raft.Voter, ID: p.serverID(), Address: p.serverAddr(),
-		})
-	}
-	if err := raft.BootstrapCluster(options, logs, stable, snapshots, g.transport, first); err != nil {
+	if err := raft.BootstrapCluster(options, logs, stable, snapshots, g.transport, firstConfiguration(g.cfg.Bootstrap)); err != nil {
 		return fmt.Errorf("write the first configuration: %w", err)
 	}
 	return nil
+}
+
+// firstConfiguration is that of a group which begins with these voters.
+func firstConfiguration(voters []Peer) (first raft.Configuration) {
+	for _, p := range voters {
+		first.Servers = append(first.Servers, raft.Server{Suffrage: raft.Voter, ID: p.serverID(), Address: p.serverAddr()})
+	}
+	return first
 }
 
 // Store gives the reads of this replica.

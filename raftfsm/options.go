@@ -30,6 +30,10 @@ type Config struct {
 	Cluster    string // id of the cluster: connections between nodes of two clusters are refused
 	Bootstrap  []Peer // the first voters, the same list on each of them; looked at only while Dir is empty
 
+	// Seed is a checkpoint that the group begins with, the same on each of the first voters, see Mend; "" begins with nothing. It is
+	// looked at only while Dir is empty.
+	Seed string
+
 	// WAL is the node's log, which all its groups share; it stays open until after Close. Without one the group has a log
 	// of its own. A replica that was made with one kind does not open with the other.
 	WAL *wal.Log

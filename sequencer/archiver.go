@@ -24,6 +24,10 @@ type archiver struct {
 	log   *slog.Logger
 	asked chan *archiveRound
 	stats archiveStats
+	hot   hotAlarm
+
+	broken brokenObjects
+	pace   pace
 
 	squeezed int // how often the window was halved because the hot store is over its size; the archiver's goroutine's alone
 }
@@ -41,6 +45,7 @@ var errNotLeading = fmt.Errorf("%w: this node does not lead the group", wire.Err
 func newArchiver(h *host) *archiver {
 	return &archiver{
 		host: h, store: h.node.cfg.Archive, log: h.node.log.With("group", h.id, "part", "archiver"), asked: make(chan *archiveRound, 1),
+		pace: pace{appends: &h.node.appends},
 	}
 }
 
@@ -107,10 +112,11 @@ func (a *archiver) round(ctx context.Context, q *archiveRound) error {
 	switch {
 	case err == nil:
 		a.stats.complete(began)
+		a.stats.trouble.Store(nil)
 	case ctx.Err() != nil || isTryAgain(err):
 		a.log.Info("a round was not finished", "err", err)
 	default:
-		a.stats.failures.Add(1)
+		a.stats.fail(err)
 		a.log.Error("a round failed; it will be tried again", "err", err)
 	}
 	return err
@@ -142,7 +148,7 @@ func (a *archiver) archive(ctx context.Context, term uint64, q *archiveRound) er
 // is halved from round to round, down to what the feed refers to.
 func (a *archiver) before() wire.Millis {
 	cfg := &a.host.node.cfg
-	if limit := cfg.HotBytes; limit > 0 && a.host.store().Stats().DiskBytes > uint64(limit) {
+	if limit := cfg.HotBytes; limit > 0 && a.hotBytes() > limit {
 		a.squeezed = min(a.squeezed+1, maxSqueezed)
 	} else {
 		a.squeezed = max(a.squeezed-1, 0)
@@ -162,19 +168,4 @@ func (n *Node) sweepArchiveDir() error {
 		return fmt.Errorf("remove unfinished objects: %w", err)
 	}
 	return nil
-}
-
-// rest gives the processor back for as long as it was used: archiving can wait, messages cannot.
-func rest(ctx context.Context, worked time.Duration) error {
-	if worked <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(worked)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

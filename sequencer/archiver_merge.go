@@ -28,7 +28,11 @@ func (a *archiver) merge(ctx context.Context, term uint64) error {
 	if err != nil {
 		return err
 	}
-	err = b.copy(ctx, from)
+	broken, err := b.copy(ctx, from)
+	if isBroken(err) && a.broken.add(broken, from[broken].Key) {
+		a.log.Error("an object of the archive is broken; it is left alone", "object", from[broken].Key, "err", err)
+		return b.discard() // the others are merged in the next round
+	}
 	if err == nil {
 		err = b.commit(ctx)
 	}
@@ -45,7 +49,7 @@ func (a *archiver) mergeable(segments []raftfsm.SegmentInfo) map[uint64]wire.Seg
 	wasted := false
 	for _, s := range segments {
 		live := int64(float64(s.Segment.Size) * float64(s.Live) / float64(s.Segment.Rows))
-		if live > limit/4 || room < live {
+		if live > limit/4 || room < live || a.broken.has(s.Number) {
 			continue
 		}
 		wasted = wasted || s.Live < uint64(s.Segment.Rows)/2
@@ -58,10 +62,10 @@ func (a *archiver) mergeable(segments []raftfsm.SegmentInfo) map[uint64]wire.Seg
 	return from
 }
 
-// copy writes all messages that the index finds in the given objects.
-func (b *building) copy(ctx context.Context, from map[uint64]wire.Segment) error {
+// copy writes all messages that the index finds in the given objects. Where one cannot be read, broken says which.
+func (b *building) copy(ctx context.Context, from map[uint64]wire.Segment) (broken uint64, err error) {
 	reader := archive.NewReader(b.store, archive.ReaderConfig{})
-	return b.eachLine(ctx, func(line raftfsm.IndexLine) error {
+	err = b.eachLine(ctx, func(line raftfsm.IndexLine) error {
 		seg, ok := from[line.Segment]
 		if !ok {
 			return nil
@@ -69,8 +73,9 @@ func (b *building) copy(ctx context.Context, from map[uint64]wire.Segment) error
 		whole := archive.Range{ChatID: line.ChatID, From: line.From, To: line.To, Row: int64(line.Row)}
 		first := b.rows
 		for at := line.From; at <= line.To; {
-			rows, err := reader.Read(ctx, seg, whole, at, int(min(restEvery, line.To-at+1)))
+			rows, err := reader.Read(ctx, seg, whole, at, int(min(copyRows, line.To-at+1)))
 			if err != nil {
+				broken = line.Segment
 				return fmt.Errorf("read %s: %w", seg.Key, err)
 			}
 			for i := range rows {
@@ -85,6 +90,7 @@ func (b *building) copy(ctx context.Context, from map[uint64]wire.Segment) error
 		b.join(raftfsm.ArchivedRun{ChatID: line.ChatID, From: line.From, To: line.To, Row: first, Reached: neverReached})
 		return nil
 	})
+	return broken, err
 }
 
 // neverReached is no sum of watermarks.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorate/quorate/archive"
 	"github.com/quorate/quorate/raftfsm"
+	"github.com/quorate/quorate/raftfsm/failpoint"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -20,7 +21,8 @@ const (
 	coldMessages = 16384   // cold messages that are chosen at one time
 	coldRun      = 1 << 20 // messages of one chat in one object
 	commitRuns   = 64      // runs in one entry: applying it holds up the appends behind it
-	restEvery    = 256     // messages
+	restEvery    = 128     // messages
+	copyRows     = 512     // messages read at one time of an object that is merged
 
 	// smallObject is the size below which an object is left for later, until something in it is a day past the window.
 	smallObject = 1 << 20
@@ -135,9 +137,9 @@ func (b *building) write(ctx context.Context) error {
 	return nil
 }
 
-// breathe rests for as long as it has worked.
+// breathe rests for what was worked.
 func (b *building) breathe(ctx context.Context) error {
-	err := rest(ctx, time.Since(b.resting))
+	err := b.pace.rest(ctx, time.Since(b.resting))
 	b.resting = time.Now()
 	return err
 }
@@ -158,13 +160,14 @@ func (b *building) commit(ctx context.Context) error {
 	}
 	seg := sum.Segment
 	seg.NewestAt = b.newest
-	if err := b.put(ctx, &seg); err != nil {
+	if failpoint.Planted("free before verify") {
+		err = b.tellAll(ctx, seg)
+	}
+	if err := errors.Join(err, b.put(ctx, &seg)); err != nil {
 		return err
 	}
-	for runs := b.runs; len(runs) > 0; runs = runs[min(commitRuns, len(runs)):] {
-		if err := b.tell(ctx, seg, runs[:min(commitRuns, len(runs))]); err != nil {
-			return fmt.Errorf("commit %s: %w", seg.Key, err)
-		}
+	if err := b.tellAll(ctx, seg); err != nil {
+		return err
 	}
 	b.stats.objects.Add(1)
 	b.stats.messages.Add(int64(b.rows))
@@ -184,11 +187,24 @@ func (b *building) put(ctx context.Context, seg *wire.Segment) error {
 	if err := b.reach(pointAfterPut); err != nil {
 		return err
 	}
-	_, _, err := archive.Verify(ctx, b.store, *seg)
+	_, _, err := archive.Verify(ctx, &pacedStore{Store: b.store, pace: &b.pace}, *seg)
 	if err != nil {
 		return fmt.Errorf("verify %s: %w", seg.Key, err)
 	}
 	return b.reach(pointBeforeCommit)
+}
+
+// tellAll lets the group know of all runs, a few in each entry.
+func (b *building) tellAll(ctx context.Context, seg wire.Segment) error {
+	for runs := b.runs; len(runs) > 0; runs = runs[min(commitRuns, len(runs)):] {
+		if err := b.tell(ctx, seg, runs[:min(commitRuns, len(runs))]); err != nil {
+			return fmt.Errorf("commit %s: %w", seg.Key, err)
+		}
+		if err := b.reach(pointAfterCommit); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tell proposes the entry that says where runs are.
@@ -201,7 +217,7 @@ func (b *building) tell(ctx context.Context, seg wire.Segment, runs []raftfsm.Ar
 	if passed := uint64(len(runs)) - res.Value; passed > 0 {
 		b.log.Warn("runs had moved meanwhile", "object", seg.Key, "runs", passed)
 	}
-	return rest(ctx, time.Since(began))
+	return b.pace.rest(ctx, time.Since(began))
 }
 
 // archivePoint is a step between which tests break the archiver.
@@ -211,10 +227,12 @@ const (
 	pointBeforePut    archivePoint = "before put"
 	pointAfterPut     archivePoint = "after put"
 	pointBeforeCommit archivePoint = "before commit"
+	pointAfterCommit  archivePoint = "after commit" // of each entry
 )
 
 // reach tells a test where the archiver is. An error ends the round there, as a crash would.
 func (a *archiver) reach(p archivePoint) error {
+	failpoint.Reach(string(p))
 	if hook := a.host.node.cfg.archivePoint; hook != nil {
 		return hook(p)
 	}

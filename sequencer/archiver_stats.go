@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"strings"
 	"sync/atomic"
 
 	"github.com/quorate/quorate/sequencer/wire"
@@ -10,11 +11,22 @@ import (
 type archiveStats struct {
 	objects, messages, bytes, merged, removed, failures atomic.Int64
 
-	completed atomic.Int64 // milliseconds: when the last round began that left nothing undone; 0 for none
-	swept     wire.Millis  // when orphans were last looked for; the archiver's goroutine's alone
+	trouble   atomic.Pointer[string] // why the last round failed; nil where it did not
+	completed atomic.Int64           // milliseconds: when the last round began that left nothing undone; 0 for none
+	swept     wire.Millis            // when orphans were last looked for; the archiver's goroutine's alone
 }
 
 func (s *archiveStats) complete(began wire.Millis) { s.completed.Store(int64(began)) }
+
+// maxTrouble bounds the text that is kept of an error, in bytes.
+const maxTrouble = 256
+
+func (s *archiveStats) fail(err error) {
+	s.failures.Add(1)
+	text := strings.ToValidUTF8(err.Error(), "?")
+	text = strings.ToValidUTF8(text[:min(len(text), maxTrouble)], "")
+	s.trouble.Store(&text)
+}
 
 // archiveLag is for how long, in seconds, what is cold has not been in the archive, on the node that leads the group.
 func (h *host) archiveLag() float64 {

@@ -273,7 +273,7 @@ func TestArchiver_MergesSmallObjects(t *testing.T) {
 }
 
 // archivePoints are the steps between which an archiver may end.
-var archivePoints = []string{"before put", "after put", "before commit"}
+var archivePoints = []string{"before put", "after put", "before commit", "after commit"}
 
 // TestArchiver_LeaderDiesAtEachStep kills the leader between two steps of a round: another one archives, and every message is
 // where it should be.

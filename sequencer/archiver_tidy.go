@@ -37,7 +37,7 @@ func (a *archiver) segments() (all []raftfsm.SegmentInfo, err error) {
 	}
 }
 
-// eachLine visits the group's index in the order of chats and seqs. It rests as much as it works.
+// eachLine visits the group's index in the order of chats and seqs. It rests for its work.
 func (a *archiver) eachLine(ctx context.Context, visit func(raftfsm.IndexLine) error) error {
 	var behind raftfsm.IndexLine
 	for {
@@ -55,7 +55,7 @@ func (a *archiver) eachLine(ctx context.Context, visit func(raftfsm.IndexLine) e
 		if len(lines) < indexPage {
 			return nil
 		}
-		if err := rest(ctx, time.Since(began)); err != nil {
+		if err := a.pace.rest(ctx, time.Since(began)); err != nil {
 			return err
 		}
 	}
@@ -66,7 +66,7 @@ func (a *archiver) eachLine(ctx context.Context, visit func(raftfsm.IndexLine) e
 // later term, and every name that is not one of the group's objects.
 func (a *archiver) sweep(ctx context.Context, term uint64) error {
 	now := a.host.node.cfg.Clock()
-	if now < a.stats.swept+orphanAge/24 {
+	if now < a.stats.swept+orphanAge/24 || a.host.saver.busy() {
 		return nil
 	}
 	if err := a.host.readBarrier(ctx); err != nil {
@@ -123,7 +123,7 @@ func (a *archiver) retire(ctx context.Context) error {
 		if _, err := a.host.do(ctx, last); err != nil {
 			return fmt.Errorf("delete messages of %s: %w", last.ChatID, err)
 		}
-		return rest(ctx, time.Since(began))
+		return a.pace.rest(ctx, time.Since(began))
 	}
 	var keep wire.Millis // of last.ChatID
 	err = a.eachLine(ctx, func(line raftfsm.IndexLine) error {

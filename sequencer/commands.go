@@ -160,8 +160,13 @@ var table = []*command{
 	},
 	{
 		name: "ARCHIVE", arity: -2, flags: "admin", run: archiveCommand, cost: archiveCost,
-		right: rightAll, reads: subcommands("SEGMENTS", "INDEX", "HELP"),
+		right: rightAll, reads: subcommands("STATUS", "SEGMENTS", "INDEX", "HELP"),
 		group: "cluster", summary: "Shows what of a group is in the archive, and archives.", complexity: "O(N) with N lines",
+	},
+	{
+		name: "BACKUP", arity: -2, flags: "admin", run: backupCommand, cost: tableCost,
+		right: rightAll, reads: subcommands("HELP"),
+		group: "cluster", summary: "Takes the steps of a backup of the cluster.", complexity: "O(N) with N bytes",
 	},
 	{
 		name: "AUTH", arity: -2, flags: "noscript loading stale fast no_auth", preAuth: true, run: auth,

@@ -7,7 +7,7 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// archiveCommand is ARCHIVE RUN, ARCHIVE SEGMENTS and ARCHIVE INDEX, of one group each.
+// archiveCommand is ARCHIVE STATUS, and ARCHIVE RUN, ARCHIVE SEGMENTS and ARCHIVE INDEX, of one group each.
 func archiveCommand(c *conn, k *call, a args) error {
 	switch {
 	case a.is(1, "RUN") && len(a) >= 3:
@@ -16,8 +16,10 @@ func archiveCommand(c *conn, k *call, a args) error {
 		return archiveSegments(c, k, a)
 	case a.is(1, "INDEX") && len(a) >= 3:
 		return archiveIndex(c, k, a)
+	case a.is(1, "STATUS") && len(a) == 2:
+		return archiveStatus(c, k)
 	case a.is(1, "HELP") && len(a) == 2:
-		return helped(k, "ARCHIVE RUN group [BEFORE ms]", "ARCHIVE SEGMENTS group [AFTER number] [COUNT n]",
+		return helped(k, "ARCHIVE STATUS", "ARCHIVE RUN group [BEFORE ms]", "ARCHIVE SEGMENTS group [AFTER number] [COUNT n]",
 			"ARCHIVE INDEX group [AFTER chatId from] [COUNT n]")
 	}
 	return unknownSub("ARCHIVE", a)
@@ -65,6 +67,36 @@ func archiveRun(c *conn, k *call, a args) error {
 		}
 	})
 	return nil
+}
+
+// archiveStatus is ARCHIVE STATUS: how archiving goes in the groups that this node leads.
+func archiveStatus(c *conn, k *call) error {
+	var led []*host
+	for _, h := range c.node.replicas().data() {
+		if h.raft.Serving() {
+			led = append(led, h)
+		}
+	}
+	return k.answer(func(r *reply) {
+		r.array(len(led))
+		for _, h := range led {
+			a := h.archiver
+			trouble := ""
+			if text := a.stats.trouble.Load(); text != nil {
+				trouble = *text
+			}
+			r.maps(9)
+			r.fieldInt("group", int64(h.id))
+			r.fieldBool("archive", a.store != nil)
+			r.fieldInt("lagMs", int64(1000*h.archiveLag()))
+			r.fieldInt("everyMs", c.node.cfg.ArchiveEvery.Milliseconds())
+			r.fieldInt("hotBytes", a.hotBytes())
+			r.fieldInt("hotLimit", c.node.cfg.HotBytes)
+			r.fieldBool("hotAlarm", a.hot.on.Load())
+			r.fieldInt("broken", int64(a.broken.count()))
+			r.fieldStr("trouble", trouble)
+		}
+	})
 }
 
 // archiveSegments is ARCHIVE SEGMENTS group [AFTER number] [COUNT n].

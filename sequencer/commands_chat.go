@@ -62,7 +62,7 @@ func checkTrace(s string) error {
 
 func appended(r *reply, k *call) {
 	at := &k.res.Append
-	k.conn.srv.counts.appends.Add(1)
+	k.conn.srv.node.appends.Add(1)
 	r.maps(4)
 	r.fieldInt("seq", int64(at.Seq))
 	r.fieldInt("sentAt", int64(at.SentAt))

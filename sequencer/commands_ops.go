@@ -189,8 +189,9 @@ func clusterStatus(c *conn, k *call) error {
 		return errNoMap
 	}
 	return k.answer(func(r *reply) {
-		r.maps(7)
+		r.maps(8)
 		r.fieldStr("clusterId", m.ClusterID)
+		r.fieldInt("epoch", int64(wire.EpochOf(m.Settings)))
 		r.fieldInt("version", int64(m.Version))
 		r.fieldInt("format", int64(m.Format))
 		r.fieldInt("groups", int64(m.Groups))

@@ -68,6 +68,10 @@ type Config struct {
 
 	archivePoint func(archivePoint) error // for tests
 
+	// Backup is where backups go that name no other place; nil is nowhere. It is not the store of the archive.
+	Backup     archive.Store
+	BackupRate int64 // bytes a second that this node sends of a backup; 0 is no limit
+
 	CardEvery time.Duration // how often the other nodes are asked for their addresses when nothing happens
 	DrainWait time.Duration // how long Close waits for other nodes to take over what this one leads
 

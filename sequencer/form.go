@@ -26,12 +26,16 @@ func (n *Node) form(ctx context.Context) error {
 	}
 	id := clusterID(n.cfg.Groups, n.cfg.Replicas, cards)
 	for _, c := range cards {
+		if own := n.identity.get().Restored; c.Restored != own {
+			return fmt.Errorf("node %s begins with %s and this node with %s: restore the same backup on all first nodes, or on none",
+				c.Node, restoredText(c.Restored), restoredText(own))
+		}
 		if c.Cluster != "" && c.Cluster != id {
 			return fmt.Errorf("node %s already belongs to a cluster that was made with other data than this node's (%s): "+
 				"a node whose data is gone comes back under a new --node-id with --join", c.Node, n.cfg.NodeID)
 		}
 	}
-	first := &firstCluster{Replicas: n.cfg.Replicas}
+	first := &firstCluster{Replicas: n.cfg.Replicas, Restored: n.restored}
 	for _, c := range cards {
 		first.Nodes = append(first.Nodes, nodeInfo(c, n.cfg.Clock()))
 	}
@@ -81,6 +85,9 @@ func clusterID(groups, replicas int, cards []raftfsm.Card) string {
 	for _, c := range cards {
 		fmt.Fprintf(sum, "%s|%s|%s|%s\n", c.Node, c.Incarnation, c.RaftAddr, c.Zone)
 	}
+	if len(cards) > 0 && cards[0].Restored != "" {
+		fmt.Fprintf(sum, "restored %s\n", cards[0].Restored)
+	}
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
@@ -95,7 +102,7 @@ func nodeInfo(c raftfsm.Card, now wire.Millis) wire.NodeInfo {
 func (n *Node) openFirst() error {
 	f := n.identity.get()
 	n.sized(f.Groups)
-	m := firstMap(f.ClusterID, f.Groups, f.First.Replicas, f.First.Nodes)
+	m := f.First.firstMap(f.ClusterID, f.Groups)
 	addrs := map[wire.NodeID]string{}
 	for _, node := range m.Nodes {
 		addrs[node.ID] = node.RaftAddr
@@ -122,9 +129,13 @@ func (n *Node) openFirst() error {
 			return err
 		}
 	}
-	return n.identity.update(func(f *identityFile) {
+	err := n.identity.update(func(f *identityFile) {
 		first := *f.First
 		first.Made = true
 		f.First = &first
 	})
+	if err != nil {
+		return err
+	}
+	return n.dropRestored()
 }

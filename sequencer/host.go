@@ -27,6 +27,7 @@ type host struct {
 	servingSince atomic.Int64 // milliseconds, by the node's clock
 	outbox       *outbox
 	archiver     *archiver
+	saver        *saver
 	stats        *hostStats
 
 	stop     chan struct{} // closed to end the proposer
@@ -47,10 +48,11 @@ func openHost(n *Node, id wire.GroupID, generation uint64, first []raftfsm.Peer)
 	}
 	h.outbox = newOutbox(h)
 	h.archiver = newArchiver(h)
+	h.saver = newSaver(h)
 	var err error
 	h.raft, err = raftfsm.Open(raftfsm.Config{
 		Node: n.cfg.NodeID, Generation: generation, Group: id, Dir: n.replicaDir(id, generation),
-		Cluster: n.identity.get().ClusterID, Bootstrap: first, Timing: n.cfg.Timing,
+		Cluster: n.identity.get().ClusterID, Bootstrap: first, Seed: n.seed(id, first), Timing: n.cfg.Timing,
 		SnapshotEntries: n.cfg.SnapshotEntries, TrailingBytes: n.cfg.TrailingBytes, WriteDeadline: n.cfg.WriteDeadline,
 		WAL: n.wal, Full: n.space.full.Load, Logger: n.log.With("group", id), Fatal: n.cfg.Fatal,
 	}, n.mux)

@@ -19,9 +19,10 @@ type identityFile struct {
 	NodeID      wire.NodeID   `json:"nodeId"`
 	Incarnation string        `json:"incarnation"` // of the data: made with the directory, gone with it
 	Created     wire.Millis   `json:"created"`
-	ClusterID   string        `json:"clusterId"` // "" until the node is part of a cluster
-	Groups      int           `json:"groups"`    // of the cluster; 0 until it is known
-	LogStore    string        `json:"logStore"`  // Config.LogStore of the replicas
+	ClusterID   string        `json:"clusterId"`          // "" until the node is part of a cluster
+	Groups      int           `json:"groups"`             // of the cluster; 0 until it is known
+	LogStore    string        `json:"logStore"`           // Config.LogStore of the replicas
+	Restored    string        `json:"restored,omitempty"` // the backup that the cluster began with, on its first nodes
 	First       *firstCluster `json:"first,omitempty"`
 
 	// Made is the highest generation of each group's replicas that this node has ever begun to write. A replica is made
@@ -36,7 +37,8 @@ type identityFile struct {
 type firstCluster struct {
 	Replicas int             `json:"replicas"`
 	Nodes    []wire.NodeInfo `json:"nodes"`
-	Made     bool            `json:"made"` // all replicas that this node begins with
+	Restored *restored       `json:"restored,omitempty"` // the backup that the cluster begins with; nil for none
+	Made     bool            `json:"made"`               // all replicas that this node begins with
 }
 
 const (
@@ -81,7 +83,7 @@ func claimDir(dir string, node wire.NodeID, groups int, now wire.Millis) (*ident
 		return nil, fmt.Errorf("%s holds the data of node %s, not of %s", dir, f.NodeID, node)
 	case f.Incarnation == "":
 		return nil, fmt.Errorf("%s names no incarnation", name)
-	case groups != 0 && f.Groups != 0 && f.Groups != groups:
+	case groups != 0 && f.Groups != 0 && f.Groups != groups && f.Restored == "": // of a restored one it is the backup's
 		return nil, fmt.Errorf("%s belongs to a cluster of %d groups, the configuration says %d: the number can not change",
 			dir, f.Groups, groups)
 	}

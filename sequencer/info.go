@@ -110,7 +110,7 @@ func infoStats(s *server, w *infoWriter) {
 	}
 	w.line("entries_proposed", entries)
 	w.line("commands_proposed", batched)
-	w.line("appends", counts.appends.Load())
+	w.line("appends", s.node.appends.Load())
 	w.line("reads", counts.reads.Load())
 	w.line("refused_busy", counts.refusals(wire.ErrBusy))
 	w.line("refused_moved", counts.refusals(&wire.MovedError{}))

@@ -3,6 +3,7 @@ package sequencer
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/quorate/quorate/sequencer/wire"
@@ -25,14 +26,17 @@ func voters(wanted, nodes int) int {
 
 // firstMap is the map that a new cluster begins with: its groups spread over the first nodes. Its placements are the same on
 // each of them: they begin before there is a leader who could say.
-func firstMap(clusterID string, groups, replicas int, nodes []wire.NodeInfo) *wire.ClusterMap {
-	m := &wire.ClusterMap{ClusterID: clusterID, Groups: groups}
+func firstMap(clusterID string, groups, replicas int, nodes []wire.NodeInfo, settings map[string]string) *wire.ClusterMap {
+	m := &wire.ClusterMap{ClusterID: clusterID, Groups: groups, Settings: maps.Clone(settings)}
 	for _, n := range nodes {
 		n.State = wire.NodeActive
 		m.PutNode(n)
 	}
 	if replicas != 0 && replicas != defaultReplicas {
-		m.Settings = map[string]string{settingReplicas: fmt.Sprint(replicas)}
+		if m.Settings == nil {
+			m.Settings = map[string]string{}
+		}
+		m.Settings[settingReplicas] = fmt.Sprint(replicas)
 	}
 	l := layoutOf(m)
 	for g := range wire.GroupID(groups + 1) {

@@ -20,7 +20,7 @@ func nodesOf(zones string) (nodes []wire.NodeInfo) {
 }
 
 func TestLayout_FirstMapSpreadsVotersOverZones(t *testing.T) {
-	m := firstMap("c", 8, 3, nodesOf("aabbcc"))
+	m := firstMap("c", 8, 3, nodesOf("aabbcc"), nil)
 	load := map[wire.NodeID]int{}
 	for _, p := range m.Placements {
 		zones := map[string]bool{}
@@ -84,7 +84,7 @@ func TestLayout_GroupsFollowWhateverIsAskedFor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		zones := rapid.SliceOfN(rapid.RuneFrom([]rune("abc")), 1, 7).Draw(t, "zones")
 		m := firstMap("c", rapid.IntRange(1, 6).Draw(t, "groups"), rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "replicas"),
-			nodesOf(string(zones)))
+			nodesOf(string(zones)), nil)
 		views := map[wire.GroupID]*groupView{}
 		for _, p := range m.Placements {
 			v := &groupView{leader: p.Replicas[0]}
@@ -208,7 +208,7 @@ func stepModel(t *rapid.T, m *wire.ClusterMap, views map[wire.GroupID]*groupView
 }
 
 func TestSpreadStep_EvensLeadersOut(t *testing.T) {
-	m := firstMap("c", 6, 3, nodesOf("abc"))
+	m := firstMap("c", 6, 3, nodesOf("abc"), nil)
 	views := map[wire.GroupID]*groupView{}
 	for _, p := range m.Placements {
 		v := &groupView{leader: p.Replicas[0]}

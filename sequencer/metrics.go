@@ -21,6 +21,7 @@ func (collector) Describe(ch chan<- *prometheus.Desc) {
 	serverMetrics.Describe(ch)
 	groupMetrics.Describe(ch)
 	archiveMetrics.Describe(ch)
+	backupMetrics.Describe(ch)
 	raftMetrics.Describe(ch)
 	storeMetrics.Describe(ch)
 	walMetrics.Describe(ch)
@@ -36,6 +37,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		id := groupLabel(h.id)
 		groupMetrics.Collect(ch, sampleOf(h), id)
 		archiveMetrics.Collect(ch, h, id)
+		backupMetrics.Collect(ch, h, id)
 		raftMetrics.Collect(ch, raftSample{h.raft.Status(), h.raft.Stats(), h.raft}, id)
 		storeMetrics.Collect(ch, h.store().Stats(), id)
 	}

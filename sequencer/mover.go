@@ -145,7 +145,8 @@ func (v *mover) present(ctx context.Context) (*wire.ClusterMap, error) {
 		if first.First == nil {
 			return nil, wire.ErrTryAgain
 		}
-		m = firstMap(first.ClusterID, first.Groups, first.First.Replicas, first.First.Nodes)
+		m = first.First.firstMap(first.ClusterID, first.Groups)
+		first.First.setEpoch(m, n.cfg.Clock())
 		v.kick() // a new cluster of new nodes need not wait for the newest format
 		return m, meta.putMap(ctx, m)
 	}

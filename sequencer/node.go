@@ -31,10 +31,13 @@ type Node struct {
 	client    *wire.Client // to the groups led elsewhere
 	inFlight  tokens       // of all groups together
 	archiving tokens       // held by the one group that archives
+	saving    tokens       // held by the one group that sends itself to a backup
+	restored  *restored    // what the node begins with; nil for nothing, and when it has begun
 	access    *access
 	server    *server
 	mover     *mover
 	space     *space
+	appends   atomic.Int64 // done
 
 	setMu  sync.Mutex // held while set is replaced
 	set    atomic.Pointer[replicaSet]
@@ -61,7 +64,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger.With("node", cfg.NodeID),
-		inFlight: make(tokens, cfg.Limits.NodeInFlight), archiving: make(tokens, 1), closing: make(chan struct{}), barred: make(chan struct{}),
+		inFlight: make(tokens, cfg.Limits.NodeInFlight), archiving: make(tokens, 1), saving: make(tokens, 1), closing: make(chan struct{}), barred: make(chan struct{}),
 	}
 	n.life, n.endLife = context.WithCancel(context.Background())
 	n.set.Store(&replicaSet{})
@@ -80,14 +83,23 @@ func (n *Node) open() (err error) {
 	if n.lock, err = lockDir(n.cfg.Dir); err != nil {
 		return err
 	}
-	if err = n.sweepArchiveDir(); err != nil {
+	if err = errors.Join(n.sweepArchiveDir(), os.RemoveAll(n.backupDir())); err != nil {
 		return err
 	}
 	groups := n.cfg.Groups
 	if len(n.cfg.Bootstrap) == 0 {
 		groups = 0
 	}
+	if n.restored, err = readRestored(n.cfg.Dir); err != nil {
+		return err
+	}
+	if n.restored != nil {
+		n.cfg.Groups, groups = n.restored.Groups, 0 // it is the backup's, whatever the configuration says
+	}
 	if n.identity, err = claimDir(n.cfg.Dir, n.cfg.NodeID, groups, n.cfg.Clock()); err != nil {
+		return err
+	}
+	if err = n.claimRestored(); err != nil {
 		return err
 	}
 	if err = n.openLog(); err != nil {
@@ -97,6 +109,9 @@ func (n *Node) open() (err error) {
 	if !part {
 		if err := n.cfg.checkBootstrap(); err != nil {
 			return err
+		}
+		if n.restored != nil && n.cfg.Join != "" {
+			return errRestoredJoin
 		}
 	}
 	if n.access, err = openAccess(&n.cfg, n.log); err != nil {
@@ -137,7 +152,7 @@ func (n *Node) comeBack() error {
 	if f.First != nil && !f.First.Made {
 		return n.openFirst()
 	}
-	return nil
+	return n.dropRestored()
 }
 
 // sized makes room for the groups of the cluster.

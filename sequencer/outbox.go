@@ -34,7 +34,17 @@ type outgoing struct {
 	owner *outbox
 	state outgoingState
 	err   error // of the last try; set before the record goes to owner.delivered
+	claim outgoingClaim
 }
+
+// outgoingClaim is where a record stands that has its chat claimed for its two users before it says anything of it.
+type outgoingClaim byte
+
+const (
+	claimUnknown outgoingClaim = iota
+	claiming
+	claimed // or there was nothing to claim
+)
 
 type outgoingState byte
 
@@ -122,12 +132,45 @@ func (o *outbox) send(item *outgoing) {
 	item.state = sending
 	o.underway++
 	n := o.host.node
+	if other := o.claims(item); other != "" {
+		item.claim = claiming
+		o.sendClaim(item, other)
+		return
+	}
 	slot := wire.SlotOf(item.UserID)
 	if target, _, err := n.route(item.UserID); err == nil && target.raft.Serving() {
 		target.submit(item.PutUserChat, slot, item)
 		return
 	}
 	n.client.Submit(item.UserID, n.cfg.Limits.OutboxWait, item.reply, putUserChatArgs(item)...)
+}
+
+// claims gives the other user of a direct chat that has to be claimed for the two, "" where there is none. A claim is in the group of the smaller of
+// them, and the chat in its own: of a backup either may be older, so that in a cluster which began with one a chat may have lost its claim. Where
+// it did not, claiming it again changes nothing.
+func (o *outbox) claims(item *outgoing) (other string) {
+	if item.claim == claimed {
+		return ""
+	}
+	item.claim = claimed
+	if !item.Present || item.Chat.Type != wire.Direct || !o.host.node.beganRestored() {
+		return ""
+	}
+	chat, err := o.host.store().Chat(item.Chat.ChatID)
+	if err != nil || len(chat.Members) != 2 || chat.Members[0].UserID != item.UserID {
+		return "" // the record of the smaller user claims it
+	}
+	return chat.Members[1].UserID
+}
+
+// sendClaim offers the claim of a direct chat to the group of the smaller user.
+func (o *outbox) sendClaim(item *outgoing, other string) {
+	n := o.host.node
+	if target, slot, err := n.route(item.UserID); err == nil && target.raft.Serving() {
+		target.submit(raftfsm.ClaimPair{UserID: item.UserID, OtherID: other, ChatID: item.Chat.ChatID}, slot, item)
+		return
+	}
+	n.client.Submit(item.UserID, n.cfg.Limits.OutboxWait, item.reply, "USER.PAIR", item.UserID, other, item.Chat.ChatID)
 }
 
 // complete takes the answer of a group that this node leads.
@@ -146,7 +189,15 @@ func (o *outbox) settle(item *outgoing) {
 	o.underway--
 	if item.err != nil {
 		item.state = failed
+		if item.claim == claiming {
+			item.claim = claimUnknown
+		}
 		o.fail(item.err)
+		return
+	}
+	if item.claim == claiming {
+		item.claim = claimed
+		o.send(item)
 		return
 	}
 	item.state = arrived

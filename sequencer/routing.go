@@ -55,7 +55,7 @@ func (n *Node) selfCard() raftfsm.Card {
 	card := raftfsm.Card{
 		Node: n.cfg.NodeID, Incarnation: f.Incarnation, Cluster: f.ClusterID, RaftAddr: n.cfg.RaftAddr, RESPAddr: n.respAddr,
 		OpsAddr: n.cfg.OpsAddr, Region: n.cfg.Region, Zone: n.cfg.Zone, Version: n.cfg.Version, Format: wire.NewestFormat,
-		Groups: len(set.groups), Lost: set.lost, DiskLow: n.space.low.Load(),
+		Restored: f.Restored, Groups: len(set.groups), Lost: set.lost, DiskLow: n.space.low.Load(),
 	}
 	for _, h := range set.held() {
 		if term, ok := h.raft.ServingTerm(); ok {

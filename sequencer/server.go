@@ -43,7 +43,7 @@ type server struct {
 type serverCounts struct {
 	accepted, rejected atomic.Int64 // connections
 	commands           atomic.Int64
-	appends, reads     atomic.Int64 // done
+	reads              atomic.Int64 // done
 	hostile, wrongPass atomic.Int64
 	strangers, pushed  atomic.Int64 // handshakes that failed; connections closed for others before they proved who they are
 	denied             atomic.Int64 // answers NOPERM

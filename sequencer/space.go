@@ -34,6 +34,7 @@ type space struct {
 	stat func(dir string) (free, total int64, err error)
 
 	low, full atomic.Bool
+	tight     atomic.Bool  // less than four times MinFree is free
 	free      atomic.Int64 // at the last look
 }
 
@@ -61,6 +62,7 @@ func (s *space) run() {
 	defer tick.Stop()
 	for {
 		s.look()
+		s.node.watchHot()
 		if s.low.Load() {
 			s.handOver()
 		}
@@ -84,6 +86,7 @@ func (s *space) look() {
 	if mark == 0 {
 		mark = min(minFreeDefault, total/10)
 	}
+	s.tight.Store(free < 4*mark)
 	wasLow, wasFull := s.low.Load(), s.full.Load()
 	s.low.Store(free < mark || wasLow && free < mark+mark/4)
 	s.full.Store(free < mark/4 || wasFull && s.low.Load())

@@ -129,3 +129,27 @@ func moduleDir() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
+
+// readOnly is a policy that lets objects be read and nothing else: no list, no put, no delete.
+const readOnly = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject"],"Resource":["arn:aws:s3:::quorate/*"]}]}`
+
+// ReadOnly puts keys of the server into the environment, for the rest of the test, that may do nothing but read objects.
+func (m *MinIO) ReadOnly(tb testing.TB) {
+	tb.Helper()
+	keys, err := credentials.NewSTSAssumeRole(m.Endpoint, credentials.STSAssumeRoleOptions{
+		AccessKey: AccessKey, SecretKey: SecretKey, Policy: readOnly, DurationSeconds: 3600,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	v, err := keys.GetWithContext(&credentials.CredContext{Client: http.DefaultClient})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"QUORATE_S3_ACCESS_KEY": "", "QUORATE_S3_SECRET_KEY": "", "AWS_ACCESS_KEY_ID": v.AccessKeyID, "AWS_SECRET_ACCESS_KEY": v.SecretAccessKey,
+		"AWS_SESSION_TOKEN": v.SessionToken,
+	} {
+		tb.Setenv(name, value)
+	}
+}

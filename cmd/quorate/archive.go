@@ -135,12 +135,37 @@ func (a *app) archiveRun(cmd *cobra.Command, args []string) error {
 	}
 	for _, g := range groups {
 		began := time.Now()
-		if _, err := a.ask(cmd, roundTime, "ARCHIVE", "RUN", strconv.Itoa(g)); err != nil {
+		done := beat(cmd, "group %d", g)
+		_, err := a.ask(cmd, roundTime, "ARCHIVE", "RUN", strconv.Itoa(g))
+		done()
+		if err != nil {
 			return fmt.Errorf("group %d: %w", g, err)
 		}
 		progress(cmd, "group %d: done in %s", g, time.Since(began).Round(time.Millisecond))
 	}
 	return a.print(cmd.OutOrStdout(), map[string]string{"result": "ok"}, []string{"ok"}, nil)
+}
+
+// beatEvery is how often long work says that it goes on.
+const beatEvery = 5 * time.Second
+
+// beat tells on standard error, until the function that it gives is called, for how long something has been under way.
+func beat(cmd *cobra.Command, format string, args ...any) (end func()) {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(beatEvery)
+		defer ticker.Stop()
+		for began := time.Now(); ; {
+			select {
+			case <-ticker.C:
+				progress(cmd, format+": under way for %s", append(args, time.Since(began).Round(time.Second))...)
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return func() { close(stop); <-ended }
 }
 
 // progress tells on standard error how far long work is.

@@ -47,16 +47,19 @@ func (a *app) archiveRebuild(cmd *cobra.Command, args []string) error {
 	}
 	all := comparison{Missing: []string{}, Index: []indexLine{}}
 	for _, g := range groups {
-		found, err := a.inspectGroup(cmd, store, cluster, g)
-		if err != nil {
-			return err
-		}
-		rebuilt := chain(found)
 		index, err := a.index(cmd, g)
 		if err != nil {
 			return err
 		}
-		all.compare(index, rebuilt)
+		var found []indexLine
+		for _, of := range clustersOf(index, cluster) {
+			lines, err := a.inspectGroup(cmd, store, of, g)
+			if err != nil {
+				return err
+			}
+			found = append(found, lines...)
+		}
+		all.compare(index, chain(found))
 	}
 	header := []string{"LINES", "EQUAL", "MISSING"}
 	row := []string{strconv.Itoa(all.Lines), strconv.Itoa(all.Equal), strconv.Itoa(len(all.Missing))}
@@ -67,6 +70,18 @@ func (a *app) archiveRebuild(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("%d runs that the index has are in no object, the first is %s", len(all.Missing), all.Missing[0])
 	}
 	return nil
+}
+
+// clustersOf names the clusters whose objects an index refers to, and the present one: a cluster that began with a backup has those of the one
+// before.
+func clustersOf(index []indexLine, present string) []string {
+	clusters := []string{present}
+	for _, l := range index {
+		if made, ok := archive.ParseKey(l.Object); ok && !slices.Contains(clusters, made.Cluster) {
+			clusters = append(clusters, made.Cluster)
+		}
+	}
+	return clusters
 }
 
 // inspectGroup reads all objects of a group. One that is broken is told of, and left out.

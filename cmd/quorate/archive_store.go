@@ -8,13 +8,16 @@ import (
 )
 
 // openArchive opens the object store of a URL, nil for none.
-func openArchive(rawURL string) (archive.Store, error) {
+func openArchive(rawURL string) (archive.Store, error) { return openStore("--archive", rawURL) }
+
+// openStore opens the object store that a flag names, nil for none.
+func openStore(flag, rawURL string) (archive.Store, error) {
 	if rawURL == "" {
 		return nil, nil //nolint:nilnil // no archive is what was asked for
 	}
 	store, err := archive.OpenStore(rawURL)
 	if err != nil {
-		return nil, usagef("--archive: %w", err)
+		return nil, usagef("%s: %w", flag, err)
 	}
 	return store, nil
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/quorate/quorate/sequencer/wire"
 	"github.com/quorate/quorate/trust"
 )
 
@@ -44,7 +46,15 @@ func (a *app) checkCommand() *cobra.Command {
 		Use: "raft", Short: "Check each Raft group: leader, voters, lag", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return unknown(a.runCheck(cmd, "raft")) },
 	}
-	check := parent("check", "Check a cluster from outside, for monitors; needs no leader", cluster, raft)
+	edge := &cobra.Command{
+		Use: "edge", Short: "Check delivery nodes: readiness, feeds, storms", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return unknown(a.runCheckEdge(cmd)) },
+	}
+	archive := &cobra.Command{
+		Use: "archive", Short: "Check the archive: what waits for it, hot space, the store, objects", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return unknown(a.runCheck(cmd, "archive")) },
+	}
+	check := parent("check", "Check a cluster from outside, for monitors; needs no leader", cluster, raft, edge, archive)
 	check.Long = "Check a cluster from outside, for monitors. One node that answers is enough to find the others; no leader is needed.\n" +
 		"Exit code: 0 all is well, 1 warning, 2 critical, 3 unknown, as when the question could not be asked."
 	complain := check.RunE
@@ -67,8 +77,8 @@ func (c *CheckConfig) check() error {
 			return usagef("--sequencers: %w", err)
 		}
 	}
-	if c.Timeout <= 0 || c.Interval <= 0 || c.LagWarning < 0 || c.LagCritical < 0 {
-		return usagef("--timeout and --interval must be above 0, --lag-warning and --lag-critical not below")
+	if c.Timeout <= 0 || c.Interval <= 0 || c.LagWarning < 0 || c.LagCritical < 0 || c.ArchiveLagWarning < 0 || c.ArchiveLagCritical < 0 {
+		return usagef("--timeout and --interval must be above 0, the limits of lags not below")
 	}
 	return nil
 }
@@ -90,12 +100,53 @@ func (a *app) runCheck(cmd *cobra.Command, what string) error {
 	if cmd.Context().Err() != nil {
 		return cmd.Context().Err()
 	}
-	report := judge(what, view, lagLimits{warning: uint64(c.LagWarning), critical: uint64(c.LagCritical)})
-	if err := report.write(cmd.OutOrStdout(), c.Format); err != nil {
+	report, err := a.report(ctx, client, what, view)
+	if err != nil {
 		return err
 	}
-	if report.Severity == severityOK {
+	return report.end(cmd.OutOrStdout(), c.Format)
+}
+
+// report judges what was seen.
+func (a *app) report(ctx context.Context, client *wire.Client, what string, view *clusterLook) (*checkReport, error) {
+	c := &a.config.Check
+	if what != "archive" {
+		return judge(what, view, lagLimits{warning: uint64(c.LagWarning), critical: uint64(c.LagCritical)}), nil
+	}
+	store, err := openArchive(c.Archive)
+	if err != nil {
+		return nil, err
+	}
+	report := judgeArchive(view, askArchives(ctx, client, view), archiveLimits{warning: c.ArchiveLagWarning, critical: c.ArchiveLagCritical})
+	if store != nil {
+		report.probeStore(ctx, client, store, view)
+		report.close()
+	}
+	return report, nil
+}
+
+// runCheckEdge asks delivery nodes, and nobody else.
+func (a *app) runCheckEdge(cmd *cobra.Command) error {
+	c := &a.config.Check
+	if err := errors.Join(c.check(), checkEdges(c.Edges)); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), c.Timeout)
+	defer cancel()
+	all := askEdges(ctx, c.Edges)
+	if cmd.Context().Err() != nil {
+		return cmd.Context().Err()
+	}
+	return judgeEdges(all).end(cmd.OutOrStdout(), c.Format)
+}
+
+// end prints the report; the exit code says what it came to.
+func (r *checkReport) end(w io.Writer, format string) error {
+	if err := r.write(w, format); err != nil {
+		return err
+	}
+	if r.Severity == severityOK {
 		return nil
 	}
-	return &exitStatus{code: int(report.Severity)}
+	return &exitStatus{code: int(r.Severity)}
 }

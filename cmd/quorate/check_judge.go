@@ -29,7 +29,7 @@ func (s severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil
 // finding is one thing that is not as it should be.
 type finding struct {
 	Severity severity `json:"severity"`
-	Check    string   `json:"check"`           // nodes, leader, voters, lag, still, terms, slots or version
+	Check    string   `json:"check"`           // nodes, leader, voters, lag, still, terms, slots, version; of an archive or an edge its own
 	Group    string   `json:"group,omitempty"` // that it is about
 	Node     string   `json:"nodeId,omitempty"`
 	Text     string   `json:"text"`
@@ -49,13 +49,16 @@ type groupReport struct {
 
 // checkReport is what a check found.
 type checkReport struct {
-	Check    string        `json:"check"` // cluster or raft
+	Check    string        `json:"check"` // cluster, raft, edge or archive
 	Severity severity      `json:"severity"`
 	Summary  string        `json:"summary"`
 	Nodes    []nodeReport  `json:"nodes"`
 	Groups   []groupReport `json:"groups"`
 	Slots    int           `json:"slotsLed"`
 	Findings []finding     `json:"findings"`
+
+	Archives []archiveReport `json:"archive,omitempty"` // of check archive
+	Edges    []edgeReport    `json:"edges,omitempty"`   // of check edge
 }
 
 // nodeReport is one node.
@@ -79,17 +82,8 @@ func (r *checkReport) add(s severity, check string, group *groupReport, node, fo
 
 // judge says what is wrong in a cluster; check is cluster or raft, and raft looks at the groups alone.
 func judge(check string, v *clusterLook, limits lagLimits) *checkReport {
-	r := &checkReport{Check: check, Nodes: []nodeReport{}, Groups: []groupReport{}, Slots: v.Slots, Findings: []finding{}}
-	answering := 0
-	for _, n := range v.Nodes {
-		report := nodeReport{nodeView: n, Answers: n.Err == nil}
-		if n.Err == nil {
-			answering++
-		} else {
-			report.Error = reason(n.Err)
-		}
-		r.Nodes = append(r.Nodes, report)
-	}
+	r := newReport(check, v)
+	answering := r.answering()
 	if answering == 0 {
 		r.nobody(v)
 		return r.close()
@@ -105,6 +99,29 @@ func judge(check string, v *clusterLook, limits lagLimits) *checkReport {
 		}
 	}
 	return r.close()
+}
+
+// newReport begins a report with the nodes.
+func newReport(check string, v *clusterLook) *checkReport {
+	r := &checkReport{Check: check, Nodes: []nodeReport{}, Groups: []groupReport{}, Slots: v.Slots, Findings: []finding{}}
+	for _, n := range v.Nodes {
+		report := nodeReport{nodeView: n, Answers: n.Err == nil}
+		if n.Err != nil {
+			report.Error = reason(n.Err)
+		}
+		r.Nodes = append(r.Nodes, report)
+	}
+	return r
+}
+
+// answering is how many nodes answer.
+func (r *checkReport) answering() (n int) {
+	for i := range r.Nodes {
+		if r.Nodes[i].Answers {
+			n++
+		}
+	}
+	return n
 }
 
 // nobody judges a cluster of which no node answers. One that refuses the question is there, but says nothing of itself.
@@ -252,22 +269,28 @@ func (r *checkReport) close() *checkReport {
 	if counts[severityCritical] > 0 {
 		r.Severity = severityCritical // what is known to be broken matters more than what is not known
 	}
-	answering, led := 0, 0
-	for _, n := range r.Nodes {
-		if n.Answers {
-			answering++
-		}
-	}
-	for _, g := range r.Groups {
-		if g.Leader != "" {
-			led++
-		}
-	}
-	r.Summary = fmt.Sprintf("%d of %d nodes answer, %d of %d groups have a leader", answering, len(r.Nodes), led, len(r.Groups))
+	r.Summary = r.summary()
 	for _, s := range []severity{severityCritical, severityWarning, severityUnknown} {
 		if counts[s] > 0 {
 			r.Summary += fmt.Sprintf(", %d %s", counts[s], s)
 		}
 	}
 	return r
+}
+
+// summary is what the check is about in a few numbers.
+func (r *checkReport) summary() string {
+	switch {
+	case r.Check == "edge":
+		return r.edgeSummary()
+	case r.Check == "archive" && r.answering() > 0:
+		return r.archiveSummary()
+	}
+	led := 0
+	for _, g := range r.Groups {
+		if g.Leader != "" {
+			led++
+		}
+	}
+	return fmt.Sprintf("%d of %d nodes answer, %d of %d groups have a leader", r.answering(), len(r.Nodes), led, len(r.Groups))
 }

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -61,6 +63,8 @@ func (r *checkReport) text(b *strings.Builder) error {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", dash(n.ID), status, dash(printable(n.Version)), dash(n.Addr))
 		}
 	}
+	r.archiveTable(table)
+	r.edgeTable(table)
 	if len(r.Findings) > 0 {
 		fmt.Fprintln(table, "\nSEVERITY\tCHECK\tGROUP\tNODE\tWHAT")
 		for _, f := range r.Findings {
@@ -68,6 +72,30 @@ func (r *checkReport) text(b *strings.Builder) error {
 		}
 	}
 	return table.Flush()
+}
+
+func (r *checkReport) archiveTable(table io.Writer) {
+	if len(r.Archives) > 0 {
+		fmt.Fprintln(table, "\nGROUP\tSTATUS\tLEADER\tBEHIND\tHOT BYTES\tLIMIT\tBROKEN")
+	}
+	for _, a := range r.Archives {
+		behind := (time.Duration(a.LagMs) * time.Millisecond).Round(time.Second)
+		limit := "-"
+		if a.HotLimit > 0 {
+			limit = strconv.FormatInt(a.HotLimit, 10)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%d\n", a.Group, a.Severity, a.Node, behind, a.HotBytes, limit, a.Broken)
+	}
+}
+
+func (r *checkReport) edgeTable(table io.Writer) {
+	if len(r.Edges) > 0 {
+		fmt.Fprintln(table, "\nEDGE\tSTATUS\tREADY\tCONNECTIONS\tFEEDS LATE\tFEEDS READ\tHUB EDGES\tOUTBOX BYTES")
+	}
+	for _, e := range r.Edges {
+		ready := map[bool]string{true: "yes", false: "no"}[e.Ready]
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", e.URL, e.Severity, ready, e.Connections, e.FeedsLate, e.FeedsRead, e.HubEdges, e.OutboxBytes)
+	}
 }
 
 func dash(s string) string {
@@ -91,14 +119,27 @@ func (f finding) line() string {
 
 // nagios is a status line with the numbers behind a bar, and a line for each finding.
 func (r *checkReport) nagios(b *strings.Builder) {
-	n := r.numbers()
-	fmt.Fprintf(b, "QUORATE %s %s - %s | nodes=%d;%d:;;0;%d groups_led=%d;;%d:;0;%d slots_led=%d;;%d:;0;%d voters_missing=%d;0;;0;%d max_lag=%d;;;0;\n",
-		strings.ToUpper(r.Check), strings.ToUpper(r.Severity.String()), r.Summary,
-		n.answering, len(r.Nodes), len(r.Nodes), n.led, len(r.Groups), len(r.Groups), r.Slots, wire.Slots, wire.Slots,
-		n.voters-n.reachable, n.voters, n.maxLag)
+	fmt.Fprintf(b, "QUORATE %s %s - %s | %s\n", strings.ToUpper(r.Check), strings.ToUpper(r.Severity.String()), r.Summary, r.perfdata())
 	for _, f := range r.Findings {
 		fmt.Fprintln(b, f.line())
 	}
+}
+
+// perfdata is the numbers, as Nagios reads them.
+func (r *checkReport) perfdata() string {
+	switch r.Check {
+	case "archive":
+		lag, hot, broken := r.archiveNumbers()
+		return fmt.Sprintf("lag=%ds;;;0; hot=%dB;;;0; broken=%d;;0;0;", int64(lag.Seconds()), hot, broken)
+	case "edge":
+		ready, connections, late, outbox := r.edgeNumbers()
+		return fmt.Sprintf("ready=%d;%d:;1:;0;%d connections=%d;;;0; feeds_late=%d;;0;0; outbox=%dB;;;0;",
+			ready, len(r.Edges), len(r.Edges), connections, late, outbox)
+	}
+	n := r.numbers()
+	return fmt.Sprintf("nodes=%d;%d:;;0;%d groups_led=%d;;%d:;0;%d slots_led=%d;;%d:;0;%d voters_missing=%d;0;;0;%d max_lag=%d;;;0;",
+		n.answering, len(r.Nodes), len(r.Nodes), n.led, len(r.Groups), len(r.Groups), r.Slots, wire.Slots, wire.Slots,
+		n.voters-n.reachable, n.voters, n.maxLag)
 }
 
 // checkNumbers are a report's sums.
@@ -136,6 +177,22 @@ func (r *checkReport) prometheus(b *strings.Builder) {
 	}
 	single("severity", "What the check came to: 0 ok, 1 warning, 2 critical, 3 unknown.", int(r.Severity))
 	single("findings", "Things that are not as they should be.", len(r.Findings))
+	switch r.Check {
+	case "archive":
+		lag, hot, broken := r.archiveNumbers()
+		single("archive_lag_seconds", "Time that what is cold has waited for the archive, in the group where that is longest.", lag.Seconds())
+		single("archive_hot_bytes", "Bytes of the stores of all groups, each on its leader.", hot)
+		single("archive_broken_objects", "Objects that archivers found lost or changed.", broken)
+		return
+	case "edge":
+		ready, connections, late, outbox := r.edgeNumbers()
+		single("edges", "Delivery nodes asked.", len(r.Edges))
+		single("edges_ready", "Delivery nodes that are ready.", ready)
+		single("edge_connections", "Open WebSocket connections of all.", connections)
+		single("edge_feeds_late", "Feeds that delivery nodes cannot read, summed.", late)
+		single("edge_outbox_bytes", "Bytes queued for clients.", outbox)
+		return
+	}
 	single("nodes", "Nodes known.", len(r.Nodes))
 	single("nodes_answering", "Nodes that answer.", n.answering)
 	single("slots_led", "Slots that have a leader, of 16384.", r.Slots)

@@ -132,10 +132,12 @@ func badReport(what string) *checkReport {
 }
 
 func TestCheck_Formats(t *testing.T) {
-	for _, what := range []string{"cluster", "raft"} {
+	for what, bad := range map[string]*checkReport{
+		"cluster": badReport("cluster"), "raft": badReport("raft"), "archive": badArchive(), "edge": badEdges(),
+	} {
 		for _, format := range checkFormats {
 			var b strings.Builder
-			if err := badReport(what).write(&b, format); err != nil {
+			if err := bad.write(&b, format); err != nil {
 				t.Fatal(err)
 			}
 			golden := filepath.Join("testdata", "check-"+what+"."+format)
@@ -157,8 +159,16 @@ func TestCheck_Formats(t *testing.T) {
 
 func TestCheck_PrometheusFormatPassesTheLinter(t *testing.T) {
 	var b strings.Builder
-	badReport("cluster").prometheus(&b)
-	problems, err := promlint.New(strings.NewReader(b.String())).Lint()
+	for _, bad := range []*checkReport{badReport("cluster"), badArchive(), badEdges()} {
+		b.Reset()
+		bad.prometheus(&b)
+		lintPrometheus(t, b.String())
+	}
+}
+
+func lintPrometheus(t *testing.T, text string) {
+	t.Helper()
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil || len(problems) != 0 {
 		t.Errorf("%v: %+v", err, problems)
 	}

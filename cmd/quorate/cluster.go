@@ -58,6 +58,7 @@ func (a *app) clusterToken() *cobra.Command {
 // clusterView is what CLUSTER STATUS tells.
 type clusterView struct {
 	ClusterID string            `json:"clusterId"`
+	Epoch     uint64            `json:"epoch"`
 	Version   uint64            `json:"version"`
 	Format    uint64            `json:"format"`
 	Groups    int               `json:"groups"`
@@ -130,7 +131,7 @@ func (a *app) clusterStatus(cmd *cobra.Command) error {
 
 func viewOf(r wire.Reply) clusterView {
 	view := clusterView{
-		ClusterID: r.Field("clusterId").Str(), Version: r.Field("version").Num(), Format: r.Field("format").Num(), Groups: int(r.Field("groups").Num()),
+		ClusterID: r.Field("clusterId").Str(), Epoch: r.Field("epoch").Num(), Version: r.Field("version").Num(), Format: r.Field("format").Num(), Groups: int(r.Field("groups").Num()),
 		Settings: map[string]string{},
 	}
 	for pair := range slices.Chunk(r.Field("settings").Elems(), 2) {

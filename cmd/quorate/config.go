@@ -20,6 +20,8 @@ type Config struct {
 	Token     TokenConfig     `koanf:"token"`
 	Raft      RaftConfig      `koanf:"raft"`
 	Archive   ArchiveConfig   `koanf:"archive"`
+	Backup    BackupConfig    `koanf:"backup"`
+	Restore   RestoreConfig   `koanf:"restore"`
 	Chat      ChatConfig      `koanf:"chat"`
 	Cert      CertConfig      `koanf:"cert"`
 	User      UserConfig      `koanf:"user"`
@@ -78,6 +80,8 @@ type SequencerConfig struct {
 	ArchiveObjectBytes int           `koanf:"archive-object-bytes" doc:"size of an object of the archive, about"`
 	HotBytes           int           `koanf:"hot-bytes" doc:"bytes of a group's store above which younger messages are archived, too; 0 for no limit"`
 	RetainFor          time.Duration `koanf:"retain-for" doc:"age at which messages are deleted for good, where their chat has no time of its own; 0 for never"`
+	Backup             string        `koanf:"backup" doc:"object store for backups that name no other: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL; not that of the archive"`
+	BackupRate         int           `koanf:"backup-rate" doc:"bytes of a backup that this node sends in a second; 0 for no limit"`
 	FeedRetention      time.Duration `koanf:"feed-retention" doc:"age at which an event leaves the feed; no younger message is archived"`
 	DedupRetention     time.Duration `koanf:"dedup-retention" doc:"how long a clientMessageId is remembered"`
 
@@ -203,6 +207,18 @@ type ArchiveConfig struct {
 	Store string `koanf:"store" flag:"archive" doc:"object store of the cluster: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL"`
 }
 
+// BackupConfig is where backups are.
+type BackupConfig struct {
+	Store string `koanf:"store" flag:"to" doc:"object store of the backups: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL; it is opened by the nodes to save, by this command otherwise"`
+}
+
+// RestoreConfig is which node is made of a backup.
+type RestoreConfig struct {
+	From    string `koanf:"from" doc:"object store of the backups: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL"`
+	Data    string `koanf:"data" doc:"directory of the new node; it must be empty"`
+	Archive string `koanf:"archive" doc:"object store of the new cluster's archive, to be given the archived messages that it does not have; empty for none"`
+}
+
 // CheckConfig is what the check commands look at, and when they complain.
 type CheckConfig struct {
 	Sequencers   []string      `koanf:"sequencers" doc:"RESP addresses of sequencer nodes; one that answers is enough"`
@@ -216,6 +232,11 @@ type CheckConfig struct {
 	Interval     time.Duration `koanf:"interval" doc:"time between two looks, to see what stands still"`
 	LagWarning   int           `koanf:"lag-warning" doc:"entries that a replica may be behind before it is a warning; 0 for any"`
 	LagCritical  int           `koanf:"lag-critical" doc:"entries that a replica may be behind before it is critical; 0 for any"`
+
+	Edges              []string      `koanf:"edges" doc:"operations addresses of delivery nodes, for check edge"`
+	Archive            string        `koanf:"archive" doc:"object store of the cluster, for check archive to read some objects from here; empty for none"`
+	ArchiveLagWarning  time.Duration `koanf:"archive-lag-warning" doc:"time that old messages may wait for the archive before it is a warning; 0 for any"`
+	ArchiveLagCritical time.Duration `koanf:"archive-lag-critical" doc:"time that old messages may wait for the archive before it is critical; 0 for any"`
 }
 
 // DoctorConfig is what a node on this machine would need.
@@ -289,7 +310,8 @@ func defaultConfig() Config {
 		PushTest: PushTestConfig{Sequencers: []string{"127.0.0.1:7379"}, Username: trust.DefaultUser},
 		Check: CheckConfig{
 			Sequencers: []string{"127.0.0.1:7379"}, Username: trust.DefaultUser, Format: "text", Timeout: 10 * time.Second, Interval: time.Second,
-			LagWarning: 1000, LagCritical: 10_000,
+			LagWarning: 1000, LagCritical: 10_000, Edges: []string{"http://127.0.0.1:9091"},
+			ArchiveLagWarning: time.Hour, ArchiveLagCritical: 24 * time.Hour,
 		},
 		Fanout: LiveConfig{
 			Targets: []string{"http://127.0.0.1:8080"}, SecretFile: devData + "/" + secretFile, Chats: 1, Members: 256, InFlight: 1,

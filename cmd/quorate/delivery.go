@@ -104,15 +104,11 @@ func (a *app) runDelivery(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	pushing, err := a.config.Push.open(c.notifierConfig(&config), slices.Contains(c.Roles, "notifier"))
+	edge, pushing, err := a.openDelivery(&config)
 	if err != nil {
 		return err
 	}
-	config.AdmitDevice = pushing.admit()
-	edge, err := delivery.Open(config)
-	if err != nil {
-		return errors.Join(err, pushing.close())
-	}
+	config.Addr = edge.Addr()
 	shown := newMetrics()
 	shown.edge(edge)
 	shown.notifier(pushing.notifier)
@@ -120,9 +116,39 @@ func (a *app) runDelivery(cmd *cobra.Command) error {
 	if err != nil {
 		return errors.Join(err, closeEdge(edge), pushing.close())
 	}
-	err = serve(cmd, edge.Ready, "delivery node serves "+edgeURL(edge.Addr(), config.TLS != nil))
+	err = serve(cmd, edge.Ready, "delivery node serves "+edgeURL(edge.Addr(), config.TLS != nil), edge.Outdated())
+	for err == nil && cmd.Context().Err() == nil { // the cluster was restored from a backup: what the node knows is of the old one
+		shown.forget(edge, pushing.notifier)
+		if err = errors.Join(closeEdge(edge), pushing.close()); err != nil {
+			break
+		}
+		if edge, pushing, err = a.openDelivery(&config); err != nil {
+			return errors.Join(err, ops.Close())
+		}
+		shown.edge(edge)
+		shown.notifier(pushing.notifier)
+		select {
+		case <-edge.Outdated():
+		case <-cmd.Context().Done():
+		}
+	}
 	// The clients are told to go elsewhere while the operations port still answers.
 	return errors.Join(err, closeEdge(edge), pushing.close(), ops.Close())
+}
+
+// openDelivery opens a delivery node, and what has users told who are away.
+func (a *app) openDelivery(config *delivery.Config) (*delivery.Server, *pushing, error) {
+	c := &a.config.Delivery
+	pushing, err := a.config.Push.open(c.notifierConfig(config), slices.Contains(c.Roles, "notifier"))
+	if err != nil {
+		return nil, nil, err
+	}
+	config.AdmitDevice = pushing.admit()
+	edge, err := delivery.Open(*config)
+	if err != nil {
+		return nil, nil, errors.Join(err, pushing.close())
+	}
+	return edge, pushing, nil
 }
 
 // drainTime is how long an edge may take to end what it has under way.

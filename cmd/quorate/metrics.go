@@ -49,6 +49,14 @@ func (m metrics) notifier(n *notify.Notifier) {
 	}
 }
 
+// forget takes a delivery node out that another one takes the place of, with its notifier.
+func (m metrics) forget(edge *delivery.Server, n *notify.Notifier) {
+	m.registry.Unregister(edge.Collector())
+	if n != nil {
+		m.registry.Unregister(n.Collector())
+	}
+}
+
 // handler answers scrapes.
 func (m metrics) handler(logger *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{

@@ -17,8 +17,18 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// scrapedDev starts a cluster of one node with its edge in this process and gives what a scrape of it shows.
+// scrapedDev gives what a scrape of a small cluster shows.
 func scrapedDev(t *testing.T) (text string) {
+	t.Helper()
+	status, text := get(t, "http://"+smallDev(t).ops.Addr()+"/metrics")
+	if status != 200 {
+		t.Fatalf("a scrape answers %d: %s", status, text)
+	}
+	return text
+}
+
+// smallDev starts a cluster of one node with its edge in this process.
+func smallDev(t *testing.T) *dev {
 	t.Helper()
 	c, push := defaultConfig().Dev, defaultConfig().Push
 	push.WebhookHosts = []string{"hooks.example.com"} // so that there is a notifier
@@ -45,11 +55,7 @@ func scrapedDev(t *testing.T) (text string) {
 	if err := d.edge.Ready(ctx); err != nil {
 		t.Fatal(err)
 	}
-	status, text := get(t, "http://"+d.ops.Addr()+"/metrics")
-	if status != 200 {
-		t.Fatalf("a scrape answers %d: %s", status, text)
-	}
-	return text
+	return d
 }
 
 // metricLine is what a scrape or the document says of a metric.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,13 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate/delivery"
-	"github.com/quorate/quorate/sequencer/sequencertest"
+	"github.com/quorate/quorate/delivery/deliverytest"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -52,10 +49,10 @@ func TestProcesses_KilledOneByOneAndAllAtOnce(t *testing.T) {
 	c.leaderOf(t, 0, leader)
 
 	t.Log("kill -9 of an edge")
-	before := crowd.audience.connections()
+	before := crowd.Audience.Connections()
 	c.edges[0].kill()
 	crowd.talkUntil(t, talkAcks)
-	if crowd.audience.connections() == before {
+	if crowd.Audience.Connections() == before {
 		t.Error("no client came back by another edge")
 	}
 	c.edges[0].start(t, startTime)
@@ -76,7 +73,7 @@ func TestProcesses_KilledOneByOneAndAllAtOnce(t *testing.T) {
 	crowd.talkUntil(t, talkAcks)
 	crowd.check(t)
 
-	crowd.leave()
+	crowd.Leave()
 	for _, p := range slices.Concat(c.edges, c.nodes) {
 		if code := p.stop(t, 10*time.Second); code != exitOK {
 			t.Errorf("%s ended with %d on SIGTERM", p.name, code)
@@ -172,49 +169,36 @@ func (c *cluster) leaderOf(t *testing.T, group int, not *process) *process {
 	return leader
 }
 
-// crowd is the users and what they saw.
+// crowd is the users of a cluster.
 type crowd struct {
-	cluster  *cluster
-	record   *sequencertest.Record // what was sent, and acknowledged
-	audience *audience             // what was shown
-	members  map[string][]string   // by chat
-	talkers  []*talker
-	talking  atomic.Bool
-	leave    func()
+	*deliverytest.Crowd
+	cluster *cluster
 }
 
 // crowd makes the chats and lets the users in.
 func (c *cluster) crowd(t *testing.T) *crowd {
 	t.Helper()
-	w := &crowd{cluster: c, record: sequencertest.NewRecord(), audience: newAudience(), members: map[string][]string{}}
+	w := &crowd{deliverytest.NewCrowd(), c}
+	w.Read(true)
 	for i := range crowdUsers {
 		user := fmt.Sprintf("u%02d", i)
-		w.talkers = append(w.talkers, &talker{
-			user: user, token: c.token(t, user), edges: c.urls, talking: &w.talking,
-			record: w.record, audience: w.audience, pending: map[string]*send{},
-		})
+		w.Add(&deliverytest.Talker{User: user, Token: c.token(t, user), Edges: c.urls, Home: i % len(c.urls)})
 	}
 	for i := range crowdChats {
 		chat := fmt.Sprintf("chat-%02d", i)
 		var members []string
 		for _, step := range []int{0, 1, 7, 13} {
-			member := w.talkers[(i+step)%crowdUsers]
-			member.chats = append(member.chats, chat)
-			members = append(members, member.user)
+			member := w.Talkers[(i+step)%crowdUsers]
+			member.Chats = append(member.Chats, chat)
+			members = append(members, member.User)
 		}
-		w.members[chat] = members
 		body := map[string]any{"type": "group", "chatId": chat, "members": members[1:]}
 		if err := c.as(t, i%2, members[0]).retry(t.Context(), "POST", "/chats", body, &struct{}{}); err != nil {
 			t.Fatalf("create %s: %v", chat, err)
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	for i, talker := range w.talkers {
-		running.Go(func() { talker.run(ctx, i) })
-	}
-	w.leave = func() { cancel(); running.Wait() }
-	t.Cleanup(w.leave)
+	w.Enter()
+	t.Cleanup(w.Leave)
 	return w
 }
 
@@ -236,10 +220,10 @@ func (c *cluster) as(t *testing.T, edge int, user string) *edgeClient {
 // talkUntil lets the crowd talk until so many more sends are acknowledged.
 func (w *crowd) talkUntil(t *testing.T, more int) {
 	t.Helper()
-	before, _ := w.record.Acks()
-	w.talking.Store(true)
+	before, _ := w.Record.Acks()
+	w.Talk(true)
 	await(t, healTime, fmt.Sprintf("%d more sends to be acknowledged", more), func() bool {
-		acked, _ := w.record.Acks()
+		acked, _ := w.Record.Acks()
 		return acked >= before+more
 	})
 }
@@ -248,41 +232,29 @@ func (w *crowd) talkUntil(t *testing.T, more int) {
 // them, against the ledger. Then the talk goes on.
 func (w *crowd) check(t *testing.T) {
 	t.Helper()
-	w.talking.Store(false)
-	defer w.talking.Store(true)
-	await(t, healTime, "every send to be acknowledged", func() bool {
-		return !slices.ContainsFunc(w.talkers, func(c *talker) bool { return !c.quiet() })
-	})
+	w.Talk(false)
+	defer w.Talk(true)
+	await(t, healTime, "every send to be acknowledged", w.Quiet)
 	w.sendAgain(t)
 	for edge := range w.cluster.urls {
-		for chat, members := range w.members {
-			log := w.history(t, edge, chat, members[edge])
-			if err := w.record.Check(chat, log); err != nil {
+		logs := map[string][]wire.Message{}
+		for chat, members := range w.Members() {
+			logs[chat] = w.history(t, edge, chat, members[edge])
+			if err := w.Record.Check(chat, logs[chat]); err != nil {
 				t.Error(err)
 			}
-			for _, member := range members {
-				w.awaitShown(t, member, chat, len(log))
-				w.audience.check(member, chat, log)
-			}
 		}
-	}
-	if broken := w.audience.verdict(); len(broken) > 0 {
-		t.Errorf("what members were shown breaks promises:\n%s", strings.Join(broken, "\n"))
+		await(t, healTime, "every member to be shown every message", func() bool { return w.ShownAll(logs) })
+		if broken := w.Check(logs); len(broken) > 0 {
+			t.Errorf("what members were shown breaks promises:\n%s", strings.Join(broken, "\n"))
+		}
 	}
 	if t.Failed() {
 		t.FailNow()
 	}
-	acked, _ := w.record.Acks()
+	acked, _ := w.Record.Acks()
 	t.Logf("checked: %d sends acknowledged, each in its place on both edges and before every member, over %d connections",
-		acked, w.audience.connections())
-}
-
-// awaitShown waits until a member has been shown n messages of a chat, or something that should not be.
-func (w *crowd) awaitShown(t *testing.T, member, chat string, n int) {
-	t.Helper()
-	await(t, healTime, fmt.Sprintf("%s to be shown %d messages of %s", member, n, chat), func() bool {
-		return int(w.audience.next(member, chat)) > n || len(w.audience.verdict()) > 0
-	})
+		acked, w.Audience.Connections())
 }
 
 // history reads a whole chat from one edge.
@@ -301,25 +273,34 @@ func (w *crowd) history(t *testing.T, edge int, chat, member string) []wire.Mess
 	return log
 }
 
+// logged is a message as the log holds it.
+func (m message) logged(chat string) (wire.Message, error) {
+	at, err := time.Parse(time.RFC3339Nano, m.SentAt)
+	return wire.Message{
+		ChatID: chat, Seq: wire.Seq(m.SequenceNumber), SenderID: m.SenderID, ClientMessageID: m.ClientMessageID, Text: m.Text,
+		SentAt: wire.Millis(at.UnixMilli()), Lamport: wire.Lamport(m.Lamport),
+	}, err
+}
+
 // sendAgain repeats some acknowledged sends of each user by REST. Each must get its first number; with another text it must
 // be refused.
 func (w *crowd) sendAgain(t *testing.T) {
 	t.Helper()
-	for i, talker := range w.talkers {
-		api := w.cluster.as(t, i%2, talker.user)
-		for _, s := range talker.some(5) {
+	for i, talker := range w.Talkers {
+		api := w.cluster.as(t, i%2, talker.User)
+		for _, s := range talker.Some(5) {
 			var got message
-			body := map[string]any{"text": s.text, "clientMessageId": s.id}
-			path := chatPath(s.chat, "messages")
+			body := map[string]any{"text": s.Text, "clientMessageId": s.ID}
+			path := chatPath(s.Chat, "messages")
 			if err := api.retry(t.Context(), "POST", path, body, &got); err != nil {
-				t.Fatalf("send %s again: %v", s.id, err)
+				t.Fatalf("send %s again: %v", s.ID, err)
 			}
-			w.record.Acked(s.chat, talker.user, s.id, wire.Seq(got.SequenceNumber), wire.Lamport(got.Lamport))
-			body["text"] = s.text + " and more"
+			w.Record.Acked(s.Chat, talker.User, s.ID, wire.Seq(got.SequenceNumber), wire.Lamport(got.Lamport))
+			body["text"] = s.Text + " and more"
 			var refused *problem
 			err := api.retry(t.Context(), "POST", path, body, &got)
 			if !errors.As(err, &refused) || refused.Status != http.StatusConflict {
-				t.Errorf("%s with another text: %v, want a conflict", s.id, err)
+				t.Errorf("%s with another text: %v, want a conflict", s.ID, err)
 			}
 		}
 	}

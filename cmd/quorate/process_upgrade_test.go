@@ -63,7 +63,7 @@ func TestProcesses_Upgrade(t *testing.T) {
 	n.start(t, startTime)
 	crowd.talkUntil(t, talkAcks)
 	crowd.check(t)
-	crowd.leave()
+	crowd.Leave()
 }
 
 // TestProcesses_PreviousCommit takes a cluster of the commit before to this one, node by node under a talking crowd, and one of
@@ -91,7 +91,7 @@ func TestProcesses_PreviousCommit(t *testing.T) {
 		t.Error(err)
 	}
 	crowd.check(t)
-	crowd.leave()
+	crowd.Leave()
 }
 
 // seen writes what entries can hold from format 2 on.

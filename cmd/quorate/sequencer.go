@@ -48,13 +48,13 @@ func (a *app) runSequencer(cmd *cobra.Command) error {
 	if err != nil {
 		return errors.Join(err, node.Close())
 	}
-	err = serve(cmd, node.Ready, "node "+c.NodeID+" speaks RESP on "+node.RESPAddr())
+	err = serve(cmd, node.Ready, "node "+c.NodeID+" speaks RESP on "+node.RESPAddr(), nil)
 	// The node drains while its operations port still answers.
 	return errors.Join(err, node.Close(), ops.Close())
 }
 
-// serve waits until all is ready, says so, and then waits for the end that was asked for.
-func serve(cmd *cobra.Command, ready func(context.Context) error, what string) error {
+// serve waits until all is ready, says so, and then waits for the end that was asked for, or for outdated, nil for never.
+func serve(cmd *cobra.Command, ready func(context.Context) error, what string, outdated <-chan struct{}) error {
 	if err := ready(cmd.Context()); err != nil {
 		if cmd.Context().Err() != nil {
 			return nil // it was told to end before it was ready
@@ -64,7 +64,10 @@ func serve(cmd *cobra.Command, ready func(context.Context) error, what string) e
 	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\nready\n", what); err != nil {
 		return err
 	}
-	<-cmd.Context().Done()
+	select {
+	case <-cmd.Context().Done():
+	case <-outdated:
+	}
 	return nil
 }
 
@@ -95,6 +98,10 @@ func (c *SequencerConfig) nodeConfig(logger *slog.Logger) (sequencer.Config, err
 	if config.Archive, err = openArchive(c.Archive); err != nil {
 		return config, err
 	}
+	if config.Backup, err = openStore("--backup", c.Backup); err != nil {
+		return config, err
+	}
+	config.BackupRate = int64(c.BackupRate)
 	config.Keys, err = openKeys(trust.Files{CA: c.TLSCA, Cert: c.TLSCert, Key: c.TLSKey}, logger)
 	return config, err
 }

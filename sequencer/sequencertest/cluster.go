@@ -232,3 +232,6 @@ func (c *Cluster) Eventually(what string, cond func() bool) {
 		}
 	}
 }
+
+// Dir gives the directory of node i, up or down.
+func (c *Cluster) Dir(i int) string { return c.configs[i].Dir }
