@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/sequencer/wire"
@@ -57,6 +58,8 @@ type shared struct {
 	lanes  map[wire.Platform]*lane
 	stats  *stats
 	log    *slog.Logger
+
+	outdated atomic.Bool // the cluster was restored from a backup: offsets of this notifier are of another one's feeds
 }
 
 func newKeeper(s *shared, g wire.GroupID, next wire.Offset) *keeper {
@@ -111,7 +114,7 @@ func (k *keeper) end() {
 			return
 		}
 	}
-	if to := k.done(); to > k.committed {
+	if to := k.done(); to > k.committed && !k.shared.outdated.Load() {
 		ctx, cancel := context.WithTimeout(context.Background(), k.limits.LookupTime)
 		defer cancel()
 		if err := k.shared.seq.CommitFeed(ctx, k.group, consumer, to); err != nil {
@@ -146,7 +149,7 @@ func (k *keeper) tick() {
 	k.alarms.set(time.Now().Add(k.limits.CommitEvery), k.tick)
 	k.measure()
 	to := k.done()
-	if k.committing || to <= k.committed {
+	if k.committing || to <= k.committed || k.shared.outdated.Load() {
 		return
 	}
 	k.committing = true

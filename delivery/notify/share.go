@@ -18,7 +18,8 @@ import (
 type sharer struct {
 	notifier *Notifier
 	self     string
-	seat     int // the number of this notifier's own lease; -1 while it has none
+	epoch    uint64 // of the cluster; 0 until it is known
+	seat     int    // the number of this notifier's own lease; -1 while it has none
 	seen     follow.Sightings
 	epochs   map[string]uint64 // of the leases, by name
 	warned   bool              // a failure was logged
@@ -30,6 +31,8 @@ const leases = "push/"
 
 // maxNotifiers is how many notifiers a cluster can have.
 const maxNotifiers = 256
+
+var errOutdated = errors.New("the cluster was restored from a backup since this notifier began: it is to be opened anew")
 
 var errNoSeat = errors.New("the cluster has as many notifiers as it can have")
 
@@ -62,6 +65,9 @@ func (s *sharer) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.heedEpoch(ctx); err != nil {
+		return err
+	}
 	held, err := s.notifier.client.ListLeases(ctx, leases)
 	if err != nil {
 		return err
@@ -87,6 +93,23 @@ func (s *sharer) round(ctx context.Context) error {
 		s.granted(g, results[i+1])
 	}
 	s.giveBack(drop...)
+	return nil
+}
+
+// heedEpoch looks whether the cluster is still the one that this notifier serves.
+func (s *sharer) heedEpoch(ctx context.Context) error {
+	settings, err := s.notifier.client.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	says := wire.EpochOf(settings)
+	if s.epoch == 0 {
+		s.epoch = says
+	}
+	if s.epoch != says {
+		s.notifier.shared.outdated.Store(true)
+		return errOutdated
+	}
 	return nil
 }
 
