@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 FUZZTIME ?= 10s
 TOOLS   := .cache/tools
 
-.PHONY: dev build test minio race lint fuzz bench sim snapshots archive-size regions chaos chaos-short fmt clean
+.PHONY: dev build test minio race lint fuzz bench sim snapshots archive-size push-size regions chaos chaos-short fmt clean
 .DEFAULT_GOAL := build
 
 dev: build ; @exec bin/quorate dev $(ARGS)
@@ -17,6 +17,7 @@ fuzz: ; @scripts/fuzz.sh $(FUZZTIME)
 sim: ; @set -o pipefail; go test -count=1 -v -timeout 30m -run '^TestSimulation$$' ./raftfsm -sim.seed=$${SEED:-1} -sim.count=$${SEEDS:-500} | grep -v '=== \|--- PASS.*/'
 snapshots: ; @SNAPSHOT_MESSAGES=$${SNAPSHOT_MESSAGES:-5000000} go test -count=1 -v -timeout 30m -run '^TestSnapshots_AtSize$$' ./raftfsm
 archive-size: minio ; @ARCHIVE_MESSAGES=$${ARCHIVE_MESSAGES:-2000000} go test -count=1 -v -timeout 60m -run "^TestArchive_AtSize$$" ./delivery
+push-size: ; @PUSH_USERS=$${PUSH_USERS:-1000} go test -count=1 -v -timeout 20m -run '^TestProcesses_Push$$' ./cmd/quorate
 bench: ; @go test -run '^$$' -bench . -benchtime 2s -timeout 30m ./...
 regions: ; @scripts/test-deps.sh chaos && CHAOS=regions go test -count=1 -v -timeout 10m -run '^TestRegions$$' ./chaos
 chaos: ; @scripts/test-deps.sh chaos && CHAOS=all go test -count=1 -v -timeout 90m ./chaos

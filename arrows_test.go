@@ -25,8 +25,8 @@ type arrow struct {
 var arrows = []arrow{
 	{
 		"cmd/quorate",
-		[]string{"sequencer", "delivery", "archive", "backup", "sequencer/wire", "trust", "meter", "bench"},
-		[]string{"sequencer/sequencertest", "delivery/deliverytest"},
+		[]string{"sequencer", "delivery", "delivery/notify", "delivery/push", "archive", "backup", "sequencer/wire", "trust", "meter", "bench"},
+		[]string{"sequencer/sequencertest", "delivery/deliverytest", "delivery/push/pushtest"},
 		"the command wires the parts together; the state machine is the sequencer's own affair",
 	},
 	{
@@ -98,9 +98,30 @@ var arrows = []arrow{
 	},
 	{
 		"delivery",
-		[]string{"sequencer/wire", "archive", "delivery/frame", "delivery/relay", "meter", "uring"},
+		[]string{"sequencer/wire", "archive", "delivery/frame", "delivery/relay", "delivery/follow", "meter", "uring"},
 		[]string{"sequencer", "sequencer/sequencertest", "trust", "delivery/frame/frametest", "archive/archivetest"},
 		"an edge reaches a sequencer over the network alone, so that the tiers deploy and fail apart",
+	},
+	{
+		"delivery/push", nil,
+		[]string{"delivery/push/pushtest"},
+		"it speaks to push services and knows no more of a message than what a user is shown",
+	},
+	{
+		"delivery/push/pushtest", nil, nil,
+		"it stands for the services of others, and judges without the code that it tests",
+	},
+	{
+		"delivery/follow",
+		[]string{"sequencer/wire"},
+		nil,
+		"how feeds are read and shared out, the same for hubs and notifiers; what is done with the events is theirs",
+	},
+	{
+		"delivery/notify",
+		[]string{"sequencer/wire", "delivery/follow", "delivery/push", "meter"},
+		[]string{"sequencer/sequencertest", "delivery"},
+		"it looks after messages by what sequencers tell; edges and hubs go on without it",
 	},
 	{
 		"delivery/deliverytest",
@@ -154,7 +175,7 @@ var fences = []fence{
 	{"github.com/tidwall/redcon", []string{"sequencer"}, "RESP is served in one place, behind one guard"},
 	{
 		"github.com/prometheus",
-		[]string{"meter", "sequencer", "delivery", "cmd/quorate"},
+		[]string{"meter", "sequencer", "delivery", "delivery/notify", "cmd/quorate"},
 		"a group counts; what a scrape looks like is for those who have a port to show it on",
 	},
 	{"github.com/lesismal/nbio", []string{"delivery"}, "the event loop is behind the edge's connection"},

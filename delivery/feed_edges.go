@@ -54,7 +54,7 @@ func (r *feedReader) meetEdges(ctx context.Context) (back bool) {
 		r.edges = nil
 		return false
 	}
-	was := r.next
+	was := r.Next
 	for _, e := range joining {
 		if slices.Contains(r.edges, e) {
 			continue
@@ -64,11 +64,11 @@ func (r *feedReader) meetEdges(ctx context.Context) (back bool) {
 			at = place
 		}
 		e.restart(r.group, at)
-		r.next = min(r.next, at)
+		r.Next = min(r.Next, at)
 		r.edges = append(r.edges, e)
 	}
 	r.edges = slices.DeleteFunc(r.edges, func(e *remoteEdge) bool { return slices.Contains(leaving, e) })
-	return r.next < was
+	return r.Next < was
 }
 
 // tellEdges tells them how far the feed has been read: often while there are events, and after every read that had none.
@@ -84,15 +84,15 @@ func (r *feedReader) tellEdges(busy bool) {
 
 // warm has the members of the chats that the feed told of last be read, so that events which come now need not wait for them.
 func (r *feedReader) warm(ctx context.Context) {
-	next := r.next
+	next := r.Next
 	if next <= 1 {
 		return // there was nothing yet
 	}
 	ctx, cancel := context.WithTimeout(ctx, warmTime)
 	defer cancel()
-	defer func() { r.next = next }()
-	r.next -= min(r.next-1, warmEvents)
-	events, _, err := r.read(ctx)
+	defer func() { r.Next = next }()
+	r.Next -= min(r.Next-1, warmEvents)
+	events, _, err := r.Read(ctx)
 	if err != nil {
 		return // it was only to be quick
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/sequencer/wire"
@@ -20,7 +19,6 @@ type hub struct {
 	directory  *directory // who is at the other edges
 	presence   *presence
 	positioned chan struct{} // closed when every group has a position: sessions may be admitted
-	late       atomic.Int64  // readers that cannot read at present
 	sizes      *batchSize    // of the batches for this node's own sessions
 
 	ctx context.Context // the readers end with it
@@ -113,7 +111,7 @@ func (h *hub) heads(ctx context.Context) error {
 	readers := make([]*feedReader, groups)
 	for g := range readers {
 		readers[g] = newFeedReader(h, wire.GroupID(g), 0)
-		if err := readers[g].toHead(ctx); err != nil {
+		if err := readers[g].ToHead(ctx); err != nil {
 			return fmt.Errorf("find the head of the feed of group %d: %w", g, err)
 		}
 	}
@@ -122,7 +120,7 @@ func (h *hub) heads(ctx context.Context) error {
 	h.groups = make([]groupFeed, groups)
 	h.places.grow(groups)
 	for g, r := range readers {
-		h.places.raise(wire.GroupID(g), r.next)
+		h.places.raise(wire.GroupID(g), r.Next)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func (s *Server) readiness(_ context.Context, c *call) error {
 	if s.keys.remote != nil && !s.keys.remote.known() {
 		reasons = append(reasons, "the keys for tokens could not be read yet")
 	}
-	if late := s.hub.late.Load(); late > 0 {
+	if late := s.stats.feeds.Late.Load(); late > 0 {
 		reasons = append(reasons, fmt.Sprintf("the feeds of %d groups cannot be read", late))
 	}
 	status, body := http.StatusOK, []byte(`{"status":"ready","reasons":[`)

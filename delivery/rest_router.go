@@ -27,7 +27,7 @@ type call struct {
 	arg  string // the id in the path, "" on routes without one
 }
 
-// route is one path and what it answers to each method. A segment "{chat}", "{user}" or "{message}" matches any id.
+// route is one path and what it answers to each method. A segment "{chat}", "{user}", "{device}" or "{message}" matches any id.
 type route struct {
 	path    []string
 	methods map[string]func(*Server, context.Context, *call) error
@@ -41,6 +41,9 @@ var routes = []route{
 	{path: []string{"chats", "{chat}", "members"}, methods: methods{"POST": (*Server).changeMembers}},
 	{path: []string{"chats", "{chat}", "messages"}, methods: methods{"GET": (*Server).listMessages, "POST": (*Server).sendMessage}},
 	{path: []string{"chats", "{chat}", "stream"}, methods: methods{"GET": (*Server).openChatStream}, socket: true},
+	{path: []string{"chats", "{chat}", "mute"}, methods: methods{"PUT": (*Server).muteChat, "DELETE": (*Server).unmuteChat}},
+	{path: []string{"me", "devices"}, methods: methods{"GET": (*Server).listDevices}},
+	{path: []string{"me", "devices", "{device}"}, methods: methods{"PUT": (*Server).putDevice, "DELETE": (*Server).removeDevice}},
 	{path: []string{"messages", "{message}", "read"}, methods: methods{"POST": (*Server).readMessage}},
 	{path: []string{"messages", "{message}", "receipts"}, methods: methods{"GET": (*Server).listReceipts}},
 	{path: []string{"users", "{user}", "presence"}, methods: methods{"GET": (*Server).getPresence}},
@@ -85,6 +88,8 @@ func checkArg(path []string, arg string) error {
 		return wire.CheckID("chatId", arg)
 	case slices.Contains(path, "{user}"):
 		return wire.CheckID("userId", arg)
+	case slices.Contains(path, "{device}"):
+		return wire.CheckID("deviceId", arg)
 	case slices.Contains(path, "{message}"):
 		_, _, err := parseMessageID(arg)
 		return err

@@ -36,8 +36,13 @@ type Config struct {
 	JWTAudience string        // aud that tokens must have among theirs; "" is any, or none
 	NoAuth      bool          // also accept "user:NAME" as a token; only where Addr is a loopback address
 	Archive     archive.Store // where old messages are; read only. nil: they cannot be read here
-	Region      string        // where this node is: its hubs share the feeds out among those of one region
-	OriginAllow []string      // "https://host[:port]" from which browsers may connect, or "*"; empty: only the host they asked
+
+	// AdmitDevice judges a device that a user registers for notifications, and fills in what it lacks, a secret. What is wrong with it
+	// wraps wire.ErrBadRequest. nil: no device is taken. notify.Admission is one.
+	AdmitDevice func(ctx context.Context, user string, d *wire.Device) error
+
+	Region      string   // where this node is: its hubs share the feeds out among those of one region
+	OriginAllow []string // "https://host[:port]" from which browsers may connect, or "*"; empty: only the host they asked
 	Limits      Limits
 
 	// UnlimitedAddresses are those of clients that no limit of an address holds for: load balancers, and load testers. nil is loopback.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quorate/quorate/delivery/follow"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -22,15 +23,8 @@ type sharer struct {
 	region string
 	log    bool // a failure was logged
 	seat   int  // the number of this hub's own lease; -1 while it has none
-	seen   map[string]sighting
+	seen   follow.Sightings
 	epochs map[string]uint64 // of the leases, by name
-}
-
-// sighting is a lease as it was seen to change last. Whether a lease goes on is told by that, and by this machine's clock alone: those of
-// the nodes may be far apart.
-type sighting struct {
-	until wire.Millis
-	at    time.Time
 }
 
 // hubLeases begin the names of all leases of hubs: then the region, and "seat" with a number or "feed" with a group. The meta group never forgets
@@ -131,23 +125,12 @@ func (s *sharer) look(ctx context.Context) (*view, error) {
 	return v, nil
 }
 
-// alive gives the leases that have been prolonged lately, or that are seen for the first time, and those of holders of which this node
-// hears otherwise that they are there: when the meta group has no leader for a while, nobody can prolong anything.
-func (s *sharer) alive(held []wire.HeldLease, now time.Time) (alive []wire.Lease) {
-	seen := make(map[string]sighting, len(held))
-	for _, l := range held {
-		at, known := s.seen[l.Name]
-		if !known || at.until != l.Until {
-			at = sighting{l.Until, now}
-		}
-		seen[l.Name] = at
-		holder, _, _ := strings.Cut(l.Holder, "@")
-		if now.Sub(at.at) <= s.srv.limits.LeaseTime || holder == s.self || s.srv.announcer.alive(holder) {
-			alive = append(alive, l.Lease)
-		}
-	}
-	s.seen = seen
-	return alive
+// alive gives the leases that go on.
+func (s *sharer) alive(held []wire.HeldLease, now time.Time) []wire.Lease {
+	return s.seen.Alive(held, now, s.srv.limits.LeaseTime, func(holder string) bool {
+		node, _, _ := strings.Cut(holder, "@")
+		return node == s.self || s.srv.announcer.alive(node) // of which this node hears over its link
+	})
 }
 
 // linked are the hubs that this node connects to: all of its region, and where it is a hub those of others too.
@@ -175,7 +158,7 @@ func (s *sharer) take(ctx context.Context, v *view) error {
 			others = append(others, h.node)
 		}
 	}
-	keep, drop := fairShare(s.self, others, v.holders, s.srv.hub.size())
+	keep, drop := follow.FairShare(s.self, others, v.holders, s.srv.hub.size())
 	for n := 0; s.seat < 0 && n < maxHubs; n++ {
 		if !v.taken[n] {
 			s.seat = n
@@ -218,25 +201,6 @@ func (s *sharer) take(ctx context.Context, v *view) error {
 		}
 	}
 	return nil
-}
-
-// fairShare says which groups a hub is to have: those it has and those that nobody has, up to its share, and which it is to give back.
-func fairShare(self string, others []string, holders map[wire.GroupID]string, groups int) (keep, drop []wire.GroupID) {
-	share := (groups + len(others)) / (len(others) + 1) // rounded up
-	for g := range groups {
-		if holders[wire.GroupID(g)] == self {
-			keep = append(keep, wire.GroupID(g))
-		}
-	}
-	if len(keep) > share {
-		return keep[:share], keep[share:]
-	}
-	for g := range groups {
-		if len(keep) < share && holders[wire.GroupID(g)] == "" {
-			keep = append(keep, wire.GroupID(g))
-		}
-	}
-	return keep, nil
 }
 
 // giveBack drops the leases of feeds. The hub still serves, until others do.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/archive"
+	"github.com/quorate/quorate/delivery/follow"
 	"github.com/quorate/quorate/meter"
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -17,8 +18,9 @@ type stats struct {
 	pullsUnderway              atomic.Int64  // pages of catch-up asked for
 	pulls, pullFailures        atomic.Uint64
 
-	feedEvents, feedFailures, feedTrims, feedSwitches atomic.Uint64
-	feedDelay                                         *meter.Histogram // seconds from an event's time to its dispatch, of the oldest in a batch
+	feeds                 follow.Counts
+	feedEvents, feedTrims atomic.Uint64
+	feedDelay             *meter.Histogram // seconds from an event's time to its dispatch, of the oldest in a batch
 
 	hubGaps, hubAlone                       atomic.Uint64 // feeds that had a gap, and that this node had to read by itself
 	edgeDrops                               atomic.Uint64 // times that what waited for an edge was dropped

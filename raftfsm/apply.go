@@ -45,6 +45,12 @@ func (t *txn) apply(c Command) Result {
 		return t.retain(c)
 	case Forget:
 		return t.forgetMessages(c)
+	case PutDevice:
+		return t.putDevice(c)
+	case RemoveDevice:
+		return t.removeDevice(c)
+	case MuteChat:
+		return t.muteChat(c)
 	}
 	panic(fmt.Sprintf("BUG: unknown command %T", c))
 }

@@ -185,6 +185,8 @@ func (k *contentsCheck) record(key, value []byte) (err error) {
 		_, err = decodeDedup(value)
 	case tableMarks:
 		_, err = decodeMarks(value, "")
+	case tablePush:
+		_, err = decodePush(value)
 	default:
 		err = openRecord(value).err
 	}

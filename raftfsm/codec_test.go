@@ -48,6 +48,12 @@ var everyCommand = []Command{
 	},
 	Retain{ChatID: "c.1", Own: true, For: 86400000},
 	Forget{ChatID: "c.1", Through: 300},
+	PutDevice{UserID: "ann", Device: wire.Device{
+		DeviceID: "phone", Platform: wire.WebPush, Endpoint: "https://push.example/1", P256DH: "BKey", Auth: "auth", Token: "token",
+		Topic: "com.example", Secret: "secret", MutedUntil: 1700000000000,
+	}},
+	RemoveDevice{UserID: "ann", DeviceID: "phone", Version: 1 << 50},
+	MuteChat{UserID: "ann", ChatID: "c.1", Until: 1700000000000},
 }
 
 // commandsOf gives those of everyCommand that entries of a format may have.
@@ -109,7 +115,7 @@ func TestEntry_GoldenAndBack(t *testing.T) {
 }
 
 // lastGolden is the newest format that has a golden file. One that is built with the tag quorate_next has none.
-const lastGolden wire.Format = 3
+const lastGolden wire.Format = 4
 
 // TestEntry_CommandOfALaterFormat: an entry of a format holds what nodes of that format can read.
 func TestEntry_CommandOfALaterFormat(t *testing.T) {
@@ -238,6 +244,16 @@ var everyRecord = []record{
 	{"keeping", keeping{first: 300, own: true, millis: 86400000}.append(nil), func(b []byte) ([]byte, error) {
 		k, err := decodeKeeping(b)
 		return k.append(nil), err
+	}},
+	{"push", (&pushRecord{
+		devices: []wire.Device{
+			{DeviceID: "phone", Platform: wire.APNs, Token: "t", Topic: "com.example", MutedUntil: 1700000000000},
+			{DeviceID: "web", Platform: wire.WebPush, Endpoint: "https://push.example/1", P256DH: "BKey", Auth: "auth", Secret: "s"},
+		},
+		mutes: []wire.ChatMute{{ChatID: "c.1", Until: 1700000000000}, {ChatID: "c.2", Until: 300}},
+	}).append(nil), func(b []byte) ([]byte, error) {
+		p, err := decodePush(b)
+		return p.append(nil), err
 	}},
 	{"event-message", appendEvent(nil, &wire.Event{
 		Kind: wire.EventMessage, ChatID: "c", At: 5, Message: &wire.Message{Seq: 300, SenderID: "a", ClientMessageID: "m"},

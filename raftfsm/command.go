@@ -2,8 +2,8 @@ package raftfsm
 
 import "github.com/quorate/quorate/sequencer/wire"
 
-// Command is one change of a group's state. An entry carries a batch of them. Every implementation is a plain value in
-// this file; command_codec.go gives each its bytes.
+// Command is one change of a group's state. An entry carries a batch of them. Every implementation is a plain value, in
+// this file or in command_push.go; command_codec.go gives each its bytes.
 type Command interface{ kind() commandKind }
 
 // CreateChat makes a chat, or finds the same one made before: it answers the existing chat where type, creator and
@@ -162,7 +162,8 @@ type Result struct {
 	// Version is that of the new cluster map; PutMap.
 	Version uint64
 	// Value is what the number is now; Seen: milliseconds, CommitFeed: the offset, Archived: the runs that were taken over,
-	// Retain: milliseconds, Forget: the first seq that is left.
+	// Retain: milliseconds, Forget: the first seq that is left, PutDevice: the version, RemoveDevice: 1 where one was there,
+	// MuteChat: milliseconds.
 	Value uint64
 }
 

@@ -28,11 +28,16 @@ const (
 	kindArchived
 	kindRetain
 	kindForget
+	kindPutDevice
+	kindRemoveDevice
+	kindMuteChat
 )
 
 // format is the first one of entries that have the kind.
 func (k commandKind) format() wire.Format {
 	switch {
+	case k >= kindPutDevice:
+		return 4
 	case k >= kindArchived:
 		return 3
 	case k >= kindSeen:
@@ -138,6 +143,12 @@ func appendBody(dst []byte, c Command) []byte {
 		return binary.AppendUvarint(appendBool(appendString(dst, c.ChatID), c.Own), uint64(c.For))
 	case Forget:
 		return binary.AppendUvarint(appendString(dst, c.ChatID), uint64(c.Through))
+	case PutDevice:
+		return appendDevice(appendString(dst, c.UserID), &c.Device)
+	case RemoveDevice:
+		return binary.AppendUvarint(appendString(appendString(dst, c.UserID), c.DeviceID), c.Version)
+	case MuteChat:
+		return binary.AppendUvarint(appendString(appendString(dst, c.UserID), c.ChatID), uint64(c.Until))
 	}
 	panic(fmt.Sprintf("BUG: unknown command %T", c))
 }
@@ -188,6 +199,12 @@ func decodeBody(kind commandKind, body []byte) (Command, error) {
 		c = Retain{ChatID: d.string(), Own: d.bool(), For: d.millis()}
 	case kindForget:
 		c = Forget{ChatID: d.string(), Through: wire.Seq(d.uvarint())}
+	case kindPutDevice:
+		c = PutDevice{UserID: d.string(), Device: d.device()}
+	case kindRemoveDevice:
+		c = RemoveDevice{UserID: d.string(), DeviceID: d.string(), Version: d.uvarint()}
+	case kindMuteChat:
+		c = MuteChat{UserID: d.string(), ChatID: d.string(), Until: d.millis()}
 	default:
 		return nil, fmt.Errorf("unknown command kind %d", kind)
 	}

@@ -23,7 +23,7 @@ func drawCommand(t *rapid.T) Command {
 	user := rapid.SampledFrom(users).Draw(t, "user")
 	some := rapid.SliceOfN(rapid.SampledFrom(users), 0, 3)
 	small := rapid.Uint64Range(0, 12)
-	switch rapid.IntRange(0, 16).Draw(t, "kind") {
+	switch rapid.IntRange(0, 19).Draw(t, "kind") {
 	case 0:
 		return CreateChat{
 			ChatID: chat, Type: wire.GroupChat, CreatorID: "a", Members: []string{"a", "b"},
@@ -57,6 +57,13 @@ func drawCommand(t *rapid.T) Command {
 		return drawArchived(t, chat)
 	case 12:
 		return Forget{ChatID: chat, Through: wire.Seq(small.Draw(t, "through"))}
+	case 14:
+		return PutDevice{UserID: user, Device: drawDevice(t)}
+	case 15:
+		device := drawDevice(t)
+		return RemoveDevice{UserID: user, DeviceID: device.DeviceID, Version: rapid.SampledFrom([]uint64{0, 1, deviceVersion(&device)}).Draw(t, "version")}
+	case 16:
+		return MuteChat{UserID: user, ChatID: chat, Until: wire.Millis(rapid.Int64Range(0, 300).Draw(t, "until"))}
 	case 13:
 		return Retain{ChatID: chat, Own: rapid.Bool().Draw(t, "own"), For: wire.Millis(small.Draw(t, "keep for"))}
 	}
@@ -71,6 +78,14 @@ func drawCommand(t *rapid.T) Command {
 	return Append{
 		ChatID: chat, SenderID: user, ClientMessageID: fmt.Sprint(small.Draw(t, "id")),
 		Text: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "text"), Seen: wire.Lamport(small.Draw(t, "seen")),
+	}
+}
+
+// drawDevice makes one of a few devices.
+func drawDevice(t *rapid.T) wire.Device {
+	return wire.Device{
+		DeviceID: rapid.SampledFrom([]string{"d1", "d2", "d3"}).Draw(t, "device"), Platform: wire.FCM,
+		Token: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "token"), MutedUntil: wire.Millis(rapid.Int64Range(0, 300).Draw(t, "muted until")),
 	}
 }
 

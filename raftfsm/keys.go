@@ -29,6 +29,8 @@ const (
 	tableSegment    = 'g'
 	tableSegmentKey = 'h'
 	tableKeeping    = 'q'
+
+	tablePush = 'v'
 )
 
 // metaKey holds the one record of tableMeta.

@@ -37,6 +37,7 @@ type model struct {
 	feed  []wire.EventKind
 	seen  map[string]wire.Millis
 	goOn  map[string]wire.Offset // of the feed's consumers
+	push  map[string]*modelPush
 }
 
 var (
@@ -49,7 +50,7 @@ func TestFSM_AgreesWithASimpleModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{
 			machine: tempMachine(t), rt: rt, now: 100, chats: map[string]*modelChat{}, known: map[modelKey]wire.Message{},
-			seen: map[string]wire.Millis{}, goOn: map[string]wire.Offset{},
+			seen: map[string]wire.Millis{}, goOn: map[string]wire.Offset{}, push: map[string]*modelPush{},
 		}
 		defer m.discard()
 		rt.Repeat(map[string]func(*rapid.T){
@@ -59,6 +60,9 @@ func TestFSM_AgreesWithASimpleModel(t *testing.T) {
 			"receipt": m.receipt,
 			"see":     m.see,
 			"commit":  m.commit,
+			"device":  m.putDevice,
+			"remove":  m.removeDevice,
+			"mute":    m.mute,
 			"crash":   func(*rapid.T) { m.flushAndCrash() },
 			"":        m.compare,
 		})
@@ -278,6 +282,7 @@ func (m *model) compareNumbers(rt *rapid.T) {
 // compare holds everything that readers see against the model.
 func (m *model) compare(rt *rapid.T) {
 	m.compareNumbers(rt)
+	m.comparePush(rt)
 	for id, want := range m.chats {
 		m.compareChat(rt, id, want)
 	}

@@ -114,6 +114,16 @@ var table = []*command{
 		group: "user", summary: "Writes a line of a chat list. Nodes send it to each other.", complexity: "O(1)",
 	},
 	{
+		name: "USER.DEVICES", arity: -2, key: 1, flags: "write fast", run: userDevices, cost: devicesCost,
+		right: rightWrite, reads: func(a args) bool { return len(a) == 2 || len(a) == 3 && a.is(2, "STALE") },
+		group: "user", summary: "Tells or changes which devices of a user get notifications.", complexity: "O(D) with D devices",
+	},
+	{
+		name: "USER.MUTE", arity: 4, key: 1, flags: "write fast", run: userMute,
+		right: rightWrite,
+		group: "user", summary: "Says until when a user wants no notifications of a chat.", complexity: "O(1)",
+	},
+	{
 		name: "FEED.READ", arity: -3, flags: "readonly blocking", run: feedRead, cost: feedCost,
 		right: rightRead,
 		group: "feed", summary: "Reads events of a group's feed.", complexity: "O(N) with N events",

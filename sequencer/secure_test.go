@@ -143,6 +143,13 @@ func checkRights(t *testing.T, connect func(role trust.Role) *raw) {
 	failsWith(t, reader.do("LEASE", "RENEW", "hub-1", "60000", "hub/a"), "NOPERM")
 	works(t, edge.settled("LEASE", "RENEW", "hub-1@10.0.0.1:7000", "60000", "hub/a"))
 	works(t, edge.settled("LEASE", "DROP", "hub/a", "hub-1@10.0.0.1:7000", "1"))
+	failsWith(t, reader.do("USER.DEVICES", "ann", "PUT", "phone", "fcm", "TOKEN", "s3cret"), "NOPERM")
+	works(t, edge.settled("USER.DEVICES", "ann", "PUT", "phone", "fcm", "TOKEN", "s3cret"))
+	for c, told := range map[*raw]bool{operator: true, edge: true, reader: false} {
+		if answer := fmt.Sprint(works(t, c.settled("USER.DEVICES", "ann"))); !strings.Contains(answer, "phone") || strings.Contains(answer, "s3cret") != told {
+			t.Errorf("of a device is told %s", answer)
+		}
+	}
 	for _, c := range []*raw{edge, reader} {
 		works(t, c.settled("LEASE", "LIST", "hub/"))
 		works(t, c.settled("CLUSTER", "SETTINGS"))

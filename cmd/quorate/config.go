@@ -15,6 +15,8 @@ type Config struct {
 	Dev       DevConfig       `koanf:"dev"`
 	Sequencer SequencerConfig `koanf:"sequencer"`
 	Delivery  DeliveryConfig  `koanf:"delivery"`
+	Push      PushConfig      `koanf:"push"`
+	PushTest  PushTestConfig  `koanf:"push-test"`
 	Token     TokenConfig     `koanf:"token"`
 	Raft      RaftConfig      `koanf:"raft"`
 	Archive   ArchiveConfig   `koanf:"archive"`
@@ -97,7 +99,7 @@ type DeliveryConfig struct {
 	OpsAddr       string   `koanf:"ops-addr" doc:"address for health, metrics and profiles; empty for none"`
 	HubAddr       string   `koanf:"hub-addr" doc:"address at which other delivery nodes reach this one's hub; port 0 picks a free one"`
 	Region        string   `koanf:"region" doc:"name of the region this node is in; its hubs share the feeds between them"`
-	Roles         []string `koanf:"roles" doc:"what this node does: edge (holds clients), hub (reads feeds for the edges of its region), or both"`
+	Roles         []string `koanf:"roles" doc:"what this node does: edge (holds clients), hub (reads feeds for the edges of its region), notifier (has users who are away told, where a push-… key says how)"`
 	Archive       string   `koanf:"archive" doc:"object store of the sequencers, to read old messages from; empty for none"`
 	NoAuth        bool     `koanf:"no-auth" doc:"accept 'Authorization: Bearer user:NAME' in place of a token; on loopback only"`
 	HTTPSCert     string   `koanf:"https-cert" doc:"file with the certificate (PEM) for https and wss on --addr; it is read again when it changes"`
@@ -119,6 +121,38 @@ type DeliveryConfig struct {
 	AddressRequests    int      `koanf:"address-requests" doc:"TCP connections of one address that are no WebSockets (yet); negative for no limit"`
 	RequestConnections int      `koanf:"request-connections" doc:"TCP connections of all addresses that are no WebSockets (yet); negative for no limit"`
 	UnlimitedAddresses []string `koanf:"unlimited-addresses" doc:"addresses and networks (CIDR) of load balancers and load testers: no limit of an address holds for them"`
+}
+
+// PushConfig is how users who are away are told of messages, by the edges, which register their devices, and by the notifiers.
+type PushConfig struct {
+	Grace        time.Duration `koanf:"grace" flag:"push-grace" doc:"time that a message has to be delivered before its user is told of it"`
+	Text         bool          `koanf:"text" flag:"push-text" doc:"notifications say what was written, and the name of the chat"`
+	Badge        bool          `koanf:"badge" flag:"push-badge" doc:"badges count what is unread in all chats of the user, false: in the one of the message"`
+	DryRun       bool          `koanf:"dry-run" flag:"push-dry-run" doc:"log what would be sent, and send nothing"`
+	TTL          time.Duration `koanf:"ttl" flag:"push-ttl" doc:"how long a provider may keep a notification for a device that is off"`
+	VAPIDFile    string        `koanf:"vapid-file" flag:"push-vapid-file" doc:"Web Push: file with the key, see quorate push vapid"`
+	WebPushHosts []string      `koanf:"webpush-hosts" flag:"push-webpush-hosts" doc:"hosts of push services, *.NAME for those below one; empty for those of the known browsers"`
+	APNSKey      string        `koanf:"apns-key" flag:"push-apns-key" doc:"APNs: the .p8 file that Apple gave"`
+	APNSKeyID    string        `koanf:"apns-key-id" flag:"push-apns-key-id" doc:"its ten characters"`
+	APNSTeamID   string        `koanf:"apns-team-id" flag:"push-apns-team-id" doc:"the ten characters of the team"`
+	APNSTopics   []string      `koanf:"apns-topic" flag:"push-apns-topic" doc:"bundle ids of apps; the first is that of devices that name none"`
+	APNSURL      string        `koanf:"apns-url" flag:"push-apns-url" doc:"another address of APNs, such as the sandbox's"`
+	FCMAccount   string        `koanf:"fcm-account" flag:"push-fcm-account" doc:"FCM: file with the service account (JSON)"`
+	FCMURL       string        `koanf:"fcm-url" flag:"push-fcm-url" doc:"another address of FCM"`
+	WebhookHosts []string      `koanf:"webhook-hosts" flag:"push-webhook-hosts" doc:"hosts that may have a webhook, *.NAME for those below one, * for any public one; empty for no webhooks"`
+	AllowHosts   []string      `koanf:"allow-hosts" flag:"push-allow-hosts" doc:"HOST[:PORT] that devices may name whatever its address is, loopback and private ones too"`
+	CAFile       string        `koanf:"ca-file" flag:"push-ca-file" doc:"file with authorities (PEM) that are trusted beside the system's"`
+}
+
+// PushTestConfig is where quorate push test finds a user's devices.
+type PushTestConfig struct {
+	User         string   `koanf:"user" doc:"user whose devices get a notification"`
+	Sequencers   []string `koanf:"sequencers" doc:"RESP addresses of sequencer nodes; one that answers is enough"`
+	Username     string   `koanf:"username" doc:"user for AUTH, an edge or an operator"`
+	PasswordFile string   `koanf:"password-file" doc:"file with that user's password; without it there is no AUTH"`
+	TLSCA        string   `koanf:"tls-ca" doc:"file with the certificates (PEM) that sign those of the cluster"`
+	TLSCert      string   `koanf:"tls-cert" doc:"file with this client's certificate (PEM)"`
+	TLSKey       string   `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
 }
 
 // TokenConfig is a development token.
@@ -260,10 +294,11 @@ func defaultConfig() Config {
 			FeedRetention: feedRetention, DedupRetention: 7 * 24 * time.Hour,
 		},
 		Delivery: DeliveryConfig{
-			Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9091", HubAddr: "127.0.0.1:0", Region: "local", Roles: []string{"edge", "hub"},
+			Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9091", HubAddr: "127.0.0.1:0", Region: "local", Roles: []string{"edge", "hub", "notifier"},
 			Username: trust.DefaultUser, AddressConnections: 4096, AddressHandshakes: 100, AddressFailures: 50, AddressRequests: 2048,
 			RequestConnections: 32_768, UnlimitedAddresses: []string{"127.0.0.0/8", "::1/128"},
 		},
+		Push:  PushConfig{Grace: 5 * time.Second, Badge: true, TTL: 72 * time.Hour},
 		Token: TokenConfig{TTL: time.Hour, SecretFile: devData + "/" + secretFile},
 		Raft:  RaftConfig{RESPAddr: "127.0.0.1:7379", Username: trust.DefaultUser},
 		Cert:  CertConfig{Dir: "quorate-certs", Cluster: "quorate"},
@@ -272,6 +307,7 @@ func defaultConfig() Config {
 			Data: ".", Listen: []string{"127.0.0.1:7300", "127.0.0.1:7379", "127.0.0.1:8080", "127.0.0.1:9090", "127.0.0.1:9091"},
 			Connections: 10_000, Fsyncs: 300,
 		},
+		PushTest: PushTestConfig{Sequencers: []string{"127.0.0.1:7379"}, Username: trust.DefaultUser},
 		Check: CheckConfig{
 			Sequencers: []string{"127.0.0.1:7379"}, Username: trust.DefaultUser, Format: "text", Timeout: 10 * time.Second, Interval: time.Second,
 			LagWarning: 1000, LagCritical: 10_000, Edges: []string{"http://127.0.0.1:9091"},

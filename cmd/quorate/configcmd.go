@@ -100,6 +100,9 @@ func (a *app) checkConfig(cmd *cobra.Command, args []string) error {
 			return fmt.Errorf("delivery: %w", err)
 		}
 	}
+	if err := a.config.Push.check(); err != nil {
+		return fmt.Errorf("push: %w", err)
+	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), "ok")
 	return err
 }

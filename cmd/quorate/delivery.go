@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/delivery"
+	"github.com/quorate/quorate/delivery/notify"
 	"github.com/quorate/quorate/sequencer/wire"
 	"github.com/quorate/quorate/trust"
 )
@@ -25,11 +26,12 @@ import (
 func (a *app) deliveryCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "delivery", Short: "Run a delivery node", Args: exactly(0),
-		Long: "Run a delivery node: clients' connections (edge) and the feeds that reach them (hub). It holds nothing that must\n" +
-			"survive. Prints ready when it serves.",
+		Long: "Run a delivery node: clients' connections (edge), the feeds that reach them (hub), and notifications for users who\n" +
+			"are away (notifier). It holds nothing that must survive. Prints ready when it serves.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runDelivery(cmd) },
 	}
 	a.bind(cmd.Flags(), "delivery")
+	a.bind(cmd.Flags(), "push")
 	return cmd
 }
 
@@ -102,34 +104,51 @@ func (a *app) runDelivery(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	edge, err := delivery.Open(config)
+	edge, pushing, err := a.openDelivery(&config)
 	if err != nil {
 		return err
 	}
 	config.Addr = edge.Addr()
 	shown := newMetrics()
 	shown.edge(edge)
+	shown.notifier(pushing.notifier)
 	ops, err := openOps(c.OpsAddr, map[string]probe{"delivery": edgeReadiness(edge.Addr(), config.TLS != nil)}, shown, logger)
 	if err != nil {
-		return errors.Join(err, closeEdge(edge))
+		return errors.Join(err, closeEdge(edge), pushing.close())
 	}
 	err = serve(cmd, edge.Ready, "delivery node serves "+edgeURL(edge.Addr(), config.TLS != nil), edge.Outdated())
 	for err == nil && cmd.Context().Err() == nil { // the cluster was restored from a backup: what the node knows is of the old one
-		shown.forget(edge)
-		if err = closeEdge(edge); err != nil {
+		shown.forget(edge, pushing.notifier)
+		if err = errors.Join(closeEdge(edge), pushing.close()); err != nil {
 			break
 		}
-		if edge, err = delivery.Open(config); err != nil {
+		if edge, pushing, err = a.openDelivery(&config); err != nil {
 			return errors.Join(err, ops.Close())
 		}
 		shown.edge(edge)
+		shown.notifier(pushing.notifier)
 		select {
 		case <-edge.Outdated():
 		case <-cmd.Context().Done():
 		}
 	}
 	// The clients are told to go elsewhere while the operations port still answers.
-	return errors.Join(err, closeEdge(edge), ops.Close())
+	return errors.Join(err, closeEdge(edge), pushing.close(), ops.Close())
+}
+
+// openDelivery opens a delivery node, and what has users told who are away.
+func (a *app) openDelivery(config *delivery.Config) (*delivery.Server, *pushing, error) {
+	c := &a.config.Delivery
+	pushing, err := a.config.Push.open(c.notifierConfig(config), slices.Contains(c.Roles, "notifier"))
+	if err != nil {
+		return nil, nil, err
+	}
+	config.AdmitDevice = pushing.admit()
+	edge, err := delivery.Open(*config)
+	if err != nil {
+		return nil, nil, errors.Join(err, pushing.close())
+	}
+	return edge, pushing, nil
 }
 
 // drainTime is how long an edge may take to end what it has under way.
@@ -231,17 +250,20 @@ func (c *DeliveryConfig) edgeConfig(logger *slog.Logger) (delivery.Config, error
 	return config, err
 }
 
+// notifierConfig is how a notifier reaches the sequencers: as the edge does.
+func (c *DeliveryConfig) notifierConfig(edge *delivery.Config) notify.Config {
+	return notify.Config{Sequencers: c.Sequencers, Username: edge.Username, Password: edge.Password, Dial: edge.Dial, Logger: edge.Logger}
+}
+
 func checkRoles(roles []string) error {
 	if len(roles) == 0 {
-		return usagef("--roles: a node is edge, hub or both")
+		return usagef("--roles: a node is edge, hub, notifier, or several of them")
 	}
 	for _, role := range roles {
 		switch role {
-		case "edge", "hub":
-		case "notifier":
-			return usagef("--roles: this version sends no push notifications, so there is no notifier")
+		case "edge", "hub", "notifier":
 		default:
-			return usagef("--roles: there is no role %q; this version has edge and hub", role)
+			return usagef("--roles: there is no role %q; there are edge, hub and notifier", role)
 		}
 	}
 	return nil

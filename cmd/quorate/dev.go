@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quorate/quorate/delivery"
+	"github.com/quorate/quorate/delivery/notify"
 	"github.com/quorate/quorate/sequencer"
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -31,6 +32,7 @@ func (a *app) devCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runDev(cmd) },
 	}
 	a.bind(cmd.Flags(), "dev")
+	a.bind(cmd.Flags(), "push")
 	return cmd
 }
 
@@ -78,7 +80,7 @@ func (a *app) runDev(cmd *cobra.Command) error {
 	level := new(slog.LevelVar)
 	level.Set(slog.LevelError)
 	defer context.AfterFunc(cmd.Context(), func() { level.Set(quiet) })()
-	d, err := startDev(c, state, secret, a.logger(cmd.ErrOrStderr(), level))
+	d, err := startDev(c, &a.config.Push, state, secret, a.logger(cmd.ErrOrStderr(), level))
 	d.level = level
 	if err == nil {
 		err = d.run(cmd.Context(), cmd.OutOrStdout())
@@ -88,16 +90,17 @@ func (a *app) runDev(cmd *cobra.Command) error {
 
 // dev is a running cluster.
 type dev struct {
-	config *DevConfig
-	secret []byte
-	nodes  []*sequencer.Node
-	edge   *delivery.Server
-	ops    *opsServer
-	level  *slog.LevelVar // of the log, where none is set
+	config  *DevConfig
+	secret  []byte
+	nodes   []*sequencer.Node
+	edge    *delivery.Server
+	pushing *pushing
+	ops     *opsServer
+	level   *slog.LevelVar // of the log, where none is set
 }
 
 // startDev opens all parts. On an error what is open already is in the dev that it returns, for close.
-func startDev(c *DevConfig, state devState, secret []byte, logger *slog.Logger) (*dev, error) {
+func startDev(c *DevConfig, push *PushConfig, state devState, secret []byte, logger *slog.Logger) (*dev, error) {
 	d := &dev{config: c, secret: secret}
 	var peers []sequencer.Peer
 	for _, n := range state.Nodes {
@@ -126,8 +129,12 @@ func startDev(c *DevConfig, state devState, secret []byte, logger *slog.Logger) 
 		d.nodes = append(d.nodes, node)
 		seeds = append(seeds, node.RESPAddr())
 	}
+	if d.pushing, err = push.open(notify.Config{Sequencers: seeds, Logger: logger.With("node", "edge")}, true); err != nil {
+		return d, err
+	}
 	edge, err := delivery.Open(delivery.Config{
 		Addr: c.Addr, Sequencers: seeds, Region: "local", HubAddr: "127.0.0.1:0", NoAuth: c.NoAuth, Archive: store, JWTSecret: secret, Logger: logger.With("node", "edge"),
+		AdmitDevice: d.pushing.admit(),
 	})
 	if err != nil {
 		return d, err
@@ -135,6 +142,7 @@ func startDev(c *DevConfig, state devState, secret []byte, logger *slog.Logger) 
 	d.edge = edge
 	probes, shown := map[string]probe{"delivery": edgeReadiness(edge.Addr(), false)}, newMetrics()
 	shown.edge(edge)
+	shown.notifier(d.pushing.notifier)
 	for i, node := range d.nodes {
 		probes["sequencer "+state.Nodes[i].ID] = readiness(node.Ready)
 		shown.node(wire.NodeID(state.Nodes[i].ID), node)
@@ -180,6 +188,7 @@ func (d *dev) close() error {
 	if d.edge != nil {
 		errs = append(errs, closeEdge(d.edge))
 	}
+	errs = append(errs, d.pushing.close())
 	closed := make(chan error)
 	for _, node := range d.nodes { // together: each of them waits for what it has under way
 		go func() { closed <- node.Close() }()

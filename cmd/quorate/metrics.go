@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/quorate/quorate/delivery"
+	"github.com/quorate/quorate/delivery/notify"
 	"github.com/quorate/quorate/sequencer"
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -41,8 +42,20 @@ func (m metrics) node(id wire.NodeID, node *sequencer.Node) {
 // edge adds the delivery node.
 func (m metrics) edge(edge *delivery.Server) { m.registry.MustRegister(edge.Collector()) }
 
-// forget takes a delivery node out that another one takes the place of.
-func (m metrics) forget(edge *delivery.Server) { m.registry.Unregister(edge.Collector()) }
+// notifier adds the notifier, where there is one.
+func (m metrics) notifier(n *notify.Notifier) {
+	if n != nil {
+		m.registry.MustRegister(n.Collector())
+	}
+}
+
+// forget takes a delivery node out that another one takes the place of, with its notifier.
+func (m metrics) forget(edge *delivery.Server, n *notify.Notifier) {
+	m.registry.Unregister(edge.Collector())
+	if n != nil {
+		m.registry.Unregister(n.Collector())
+	}
+}
 
 // handler answers scrapes.
 func (m metrics) handler(logger *slog.Logger) http.Handler {

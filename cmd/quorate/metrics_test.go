@@ -30,14 +30,15 @@ func scrapedDev(t *testing.T) (text string) {
 // smallDev starts a cluster of one node with its edge in this process.
 func smallDev(t *testing.T) *dev {
 	t.Helper()
-	c := defaultConfig().Dev
+	c, push := defaultConfig().Dev, defaultConfig().Push
+	push.WebhookHosts = []string{"hooks.example.com"} // so that there is a notifier
 	c.Data, c.Nodes, c.Groups = t.TempDir(), 1, 2
 	c.Addr, c.OpsAddr, c.RESPAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	state, unlock, err := openDevData(&c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := startDev(&c, state, []byte(strings.Repeat("s", 32)), slog.New(slog.DiscardHandler))
+	d, err := startDev(&c, &push, state, []byte(strings.Repeat("s", 32)), slog.New(slog.DiscardHandler))
 	t.Cleanup(func() {
 		if err := d.close(); err != nil {
 			t.Error(err)

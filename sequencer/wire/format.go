@@ -10,6 +10,7 @@ import "errors"
 //	1  the first
 //	2  entries may hold Seen and CommitFeed
 //	3  entries may hold Archived, Retain and Forget
+//	4  entries may hold PutDevice, RemoveDevice and MuteChat
 type Format uint32
 
 // OldestFormat is that of clusters whose map names none, and of nodes that tell of none.

@@ -3,4 +3,4 @@
 package wire
 
 // NewestFormat is the last one that this program knows.
-const NewestFormat Format = 3
+const NewestFormat Format = 4

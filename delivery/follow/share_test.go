@@ -1,4 +1,4 @@
-package delivery
+package follow
 
 import (
 	"fmt"
@@ -47,7 +47,7 @@ func playRound(rng *rand.Rand, hubs []string, holders map[wire.GroupID]string, g
 				others = append(others, h)
 			}
 		}
-		keep, drop := fairShare(hubs[i], others, holders, groups)
+		keep, drop := FairShare(hubs[i], others, holders, groups)
 		for _, g := range keep {
 			if holders[g] == "" {
 				holders[g] = hubs[i]
