@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
 )
 
 const restoreChats = 6
@@ -143,7 +144,7 @@ func (r *restoreRig) greet(t *testing.T, user string, hello map[string]any) (*we
 	t.Cleanup(func() { _ = conn.CloseNow() })
 	conn.SetReadLimit(maxFrame)
 	hello["type"], hello["deviceId"] = "hello", "d1"
-	if err := sendFrame(ctx, conn, hello); err != nil {
+	if err := wsjson.Write(ctx, conn, hello); err != nil {
 		return nil, nil, err
 	}
 	welcome, err := readFrame(ctx, conn, "welcome")
