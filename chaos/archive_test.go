@@ -71,7 +71,7 @@ func startArchiving(t *testing.T) *archiving {
 func (a *archiving) startWrites() {
 	a.t.Helper()
 	a.l = &load{
-		t: a.t, client: newClient(a.t, a.addrs()), record: sequencertest.NewRecord(), groupOf: map[string]int{},
+		t: a.t, client: newClient(a.t, a.addrs(), a.setup.dial), record: sequencertest.NewRecord(), groupOf: map[string]int{},
 		began: time.Now(), acks: make([][]time.Duration, 1), chats: sequencertest.Names("chat", archivedChats),
 	}
 	a.l.ctx, a.l.cancel = context.WithCancel(context.Background())
