@@ -25,7 +25,10 @@ type arrow struct {
 var arrows = []arrow{
 	{
 		"cmd/quorate",
-		[]string{"sequencer", "delivery", "delivery/notify", "delivery/push", "archive", "backup", "sequencer/wire", "trust", "meter", "bench"},
+		[]string{
+			"sequencer", "delivery", "delivery/notify", "delivery/push", "archive", "backup", "sequencer/wire", "trust", "meter", "bench",
+			"bench/scenario", "bench/measure", "bench/report", "bench/fleet", "bench/plan",
+		},
 		[]string{"sequencer/sequencertest", "delivery/deliverytest", "delivery/push/pushtest"},
 		"the command wires the parts together; the state machine is the sequencer's own affair",
 	},
@@ -47,7 +50,7 @@ var arrows = []arrow{
 	},
 	{
 		"sequencer/sequencertest",
-		[]string{"sequencer", "raftfsm", "sequencer/wire", "sequencer/sequencertest/history"},
+		[]string{"sequencer", "raftfsm", "sequencer/wire", "sequencer/sequencertest/history", "bench/check"},
 		nil,
 		"it makes clusters for tests; no product code imports it",
 	},
@@ -145,8 +148,51 @@ var arrows = []arrow{
 		"the list of cases that parser and engine are tested with; it makes its bytes without the code that it tests",
 	},
 	{
-		"bench",
+		"bench", nil,
+		[]string{"delivery", "sequencer/sequencertest"},
+		"it loads a cluster from outside, as clients do, and knows nothing of its inside",
+	},
+	{
+		"bench/measure", nil, nil,
+		"what was measured, and the form it is written in; whoever measures and whoever shows it are above it",
+	},
+	{
+		"bench/check",
+		[]string{"bench/measure", "sequencer/wire"},
+		nil,
+		"a judge of what clients sent and were told; the bench and the tests of faults use it, so it knows neither",
+	},
+	{
+		"bench/load", nil, nil,
+		"planned times, texts and skews are arithmetic; what is done with them is above it",
+	},
+	{
+		"bench/socket",
 		[]string{"uring"},
+		nil,
+		"it is clients of the public protocol, and knows its frames alone",
+	},
+	{
+		"bench/fleet",
+		[]string{"bench/measure", "bench/scenario"},
+		[]string{"delivery", "sequencer/sequencertest"},
+		"it shares a run out to workers, and leaves the run to them",
+	},
+	{
+		"bench/plan",
+		[]string{"bench/measure"},
+		nil,
+		"arithmetic with what was measured",
+	},
+	{
+		"bench/report",
+		[]string{"bench/measure"},
+		nil,
+		"it shows results, and does not care how they came to be",
+	},
+	{
+		"bench/scenario",
+		[]string{"bench/check", "bench/load", "bench/measure", "bench/socket", "sequencer/wire"},
 		[]string{"delivery", "sequencer/sequencertest"},
 		"it loads a cluster from outside, as clients do, and knows nothing of its inside",
 	},

@@ -11,8 +11,3 @@ import (
 func Idle(context.Context, IdleConfig) (*IdleResult, error) {
 	return nil, errors.New("bench: connections are opened by epoll, which is Linux's")
 }
-
-// Live needs epoll.
-func Live(context.Context, LiveConfig) (*LiveResult, error) {
-	return nil, errors.New("bench: members are connected by epoll, which is Linux's")
-}

@@ -115,6 +115,9 @@ func (s *session) pushed() (flush bool) {
 // room queues a frame where that leaves the outbox at most quarters/4 full: catch-up may take half of it, live pushes three
 // quarters, and the rest is for answers.
 func (s *session) room(f []byte, quarters int) bool {
+	if f = planted(s, f); f == nil {
+		return true
+	}
 	if waiting := s.c.buffered(); waiting > 0 && waiting+len(f) > s.srv.limits.OutboxBytes/4*quarters {
 		s.full = true
 		s.c.askDrained()

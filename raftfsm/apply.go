@@ -66,7 +66,7 @@ func (t *txn) append(c Append) Result {
 	}
 	sum := sha256.Sum256([]byte(c.Text))
 	t.key = dedupKey(t.key[:0], c.ChatID, c.SenderID, c.ClientMessageID)
-	if t.fsm.store.unseen.has(t.key) {
+	if t.fsm.store.unseen.has(t.key) && !t.fsm.plant.forgets() {
 		if b, ok := t.get(t.key); ok {
 			return t.replay(b, sum[:16]) // to one who has left since, too: the message is there, and is his
 		}
@@ -77,11 +77,24 @@ func (t *txn) append(c Append) Result {
 	if ch.lastSeq >= wire.MaxSeq {
 		return Result{Err: fmt.Errorf("%w: the chat is full", wire.ErrTooLarge)}
 	}
+	if t.fsm.plant.loses() {
+		return Result{Append: AppendResult{Seq: ch.lastSeq + 1, SentAt: t.now, Lamport: ch.lamport + 1}}
+	}
+	res := t.keep(ch, c, sum[:16])
+	if t.fsm.plant.repeats() {
+		t.key = dedupKey(t.key[:0], c.ChatID, c.SenderID, c.ClientMessageID)
+		t.keep(ch, c, sum[:16])
+	}
+	return res
+}
+
+// keep puts a message at the end of its chat. t.key is that of its dedup record.
+func (t *txn) keep(ch *chat, c Append, hash []byte) Result {
 	ch.lastSeq++
 	ch.lamport = min(max(ch.lamport, c.Seen), maxLamport-1) + 1
 	ch.sentAt = max(ch.sentAt, t.now)
 	t.count(ch)
-	record := dedup{seq: ch.lastSeq, sentAt: ch.sentAt, lamport: ch.lamport, hash: [16]byte(sum[:16])}
+	record := dedup{seq: ch.lastSeq, sentAt: ch.sentAt, lamport: ch.lamport, hash: [16]byte(hash)}
 	t.val = record.append(t.val[:0])
 	t.putSeen(t.key, t.val)
 	t.fsm.store.unseen.add(t.key)

@@ -17,6 +17,7 @@ type FSM struct {
 	cache *chatCache
 	meta  meta
 	txn   txn
+	plant promiseBreaker // nothing, but in builds that test the tests
 
 	holds    func(index, term uint64) bool // whether this replica's log has all that a snapshot holds; nil for never
 	restored func(index, term uint64)      // told of a snapshot whose state is now this one's

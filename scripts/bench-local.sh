@@ -53,5 +53,5 @@ idle) # a process for the clients of each delivery node: each may have so many f
 	grep -E '^(MemTotal|MemAvailable|Slab)' /proc/meminfo
 	exit $failed
 	;;
-*) "$quorate" bench "$bench" --secret-file "$dir/secret" --targets "${targets#,}" --servers "$(IFS=,; echo "${pids[*]}")" "$@" ;;
+*) "$quorate" bench "$bench" --secret-file "$dir/secret" --target "${targets#,}" --servers "$(IFS=,; echo "${pids[*]}")" "$@" ;;
 esac

@@ -3,32 +3,82 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
-	"github.com/quorate/quorate/bench"
+	"github.com/quorate/quorate/bench/measure"
+	"github.com/quorate/quorate/bench/report"
+	"github.com/quorate/quorate/bench/scenario"
 	"github.com/quorate/quorate/delivery"
 )
 
 func (a *app) benchCommand() *cobra.Command {
-	idle := &cobra.Command{
-		Use: "idle", Short: "Open connections that do nothing, and look what they cost", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.benchIdle(cmd) },
+	bench := parent("bench", "Load a cluster from outside, measure it, and check its promises", a.benchIdleCommand(), a.benchCompareCommand(), a.benchWorkerCommand(), a.benchPeersCommand(), a.benchUnitsCommand())
+	for _, name := range scenario.Names() {
+		if name == "idle" {
+			continue
+		}
+		bench.AddCommand(a.scenarioCommand(name))
 	}
-	a.bind(idle.Flags(), "bench")
-	fanout := &cobra.Command{
-		Use: "fanout", Short: "Send to a group whose members are all online", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.benchLive(cmd, &a.config.Fanout) },
+	return bench
+}
+
+// scenarioCommand is one scenario, with the flags that mean something to it.
+func (a *app) scenarioCommand(name string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: name, Short: scenario.About(name), Args: exactly(0),
+		Long: scenario.About(name) + ".\n\nUsual settings: " + usualText(name) +
+			"\nExit codes: 0 good, 1 an SLO was missed, 2 a promise was broken, 3 the generator itself was the limit.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runScenario(cmd, name) },
 	}
-	a.bind(fanout.Flags(), "fanout")
-	live := &cobra.Command{
-		Use: "live", Short: "Send to members who are online, at a rate", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.benchLive(cmd, &a.config.Live) },
+	a.bind(cmd.Flags(), "load")
+	for _, flag := range scenarioFlags {
+		if !slices.Contains(scenario.Flags(name), flag) {
+			_ = cmd.Flags().MarkHidden(flag) // it is there
+		}
 	}
-	a.bind(live.Flags(), "live")
-	return parent("bench", "Load a cluster from outside and measure it", idle, fanout, live)
+	return cmd
+}
+
+// scenarioFlags are the flags that not every scenario looks at.
+var scenarioFlags = []string{
+	"protocol", "rate", "closed", "in-flight", "senders", "chats", "members", "connections", "ramp", "behind", "page", "archived", "size-skew", "skew", "replay",
+}
+
+func usualText(name string) string {
+	u, parts := scenario.Usual(name), []string{}
+	for _, f := range []struct {
+		flag  string
+		value any
+		zero  bool
+	}{
+		{"protocol", u.Protocol, u.Protocol == ""},
+		{"rate", u.Rate, u.Rate == 0},
+		{"senders", u.Senders, u.Senders == 0},
+		{"chats", u.Chats, u.Chats == 0},
+		{"members", u.Members, u.Members == 0},
+		{"connections", u.Connections, u.Connections == 0},
+		{"ramp", u.Ramp, u.Ramp == 0},
+		{"behind", u.Behind, u.Behind == 0},
+		{"page", u.Page, u.Page == 0},
+		{"in-flight", u.InFlight, u.InFlight == 0},
+		{"size-skew", u.SizeSkew, u.SizeSkew == 0},
+		{"skew", u.Skew, u.Skew == 0},
+		{"replay", u.Replay, u.Replay == 0},
+	} {
+		if !f.zero {
+			parts = append(parts, fmt.Sprintf("--%s %v", f.flag, f.value))
+		}
+	}
+	return strings.Join(parts, " ")
 }
 
 // Exit codes of a bench, beside those of every command.
@@ -52,68 +102,142 @@ func benchToken(noAuth bool, secretFile string) (func(user string) (string, erro
 	return func(user string) (string, error) { return delivery.SignToken(secret, user, benchTokenTime) }, nil
 }
 
-// benchLive runs fanout and live, which differ in their defaults.
-func (a *app) benchLive(cmd *cobra.Command, c *LiveConfig) error {
-	token, err := benchToken(c.NoAuth, c.SecretFile)
-	if err != nil {
-		return err
+// settings are those of a run.
+func (c *LoadConfig) settings(name string) scenario.Settings {
+	return scenario.Settings{
+		Scenario: name, Targets: c.Target, Sequencers: c.Sequencers, Protocol: c.Protocol, Seed: uint64(c.Seed), Rate: c.Rate, Closed: c.Closed,
+		InFlight: c.InFlight, Senders: c.Senders, Chats: c.Chats, Members: c.Members, Connections: c.Connections, Ramp: c.Ramp, Behind: c.Behind,
+		Page: c.Page, Archived: c.Archived, Size: c.Size, SizeSkew: c.SizeSkew, Skew: c.Skew, Replay: c.Replay, Warmup: c.Warmup, For: c.For,
 	}
-	var pids []int
+}
+
+// access is how a run shows who it is.
+func (c *LoadConfig) access() (a scenario.Access, err error) {
+	a.Version, a.Username = buildVersion(), c.Username
+	if a.Token, err = benchToken(c.NoAuth, c.SecretFile); err != nil {
+		return a, err
+	}
+	if c.PasswordFile != "" {
+		password, err := readSecret(c.PasswordFile)
+		if err != nil {
+			return a, err
+		}
+		a.Password = string(password)
+	}
 	for _, text := range c.Servers {
 		pid, err := strconv.Atoi(text)
 		if err != nil {
-			return usagef("--servers: %q is no pid", text)
+			return a, usagef("--servers: %q is no pid", text)
 		}
-		pids = append(pids, pid)
+		a.Servers = append(a.Servers, pid)
 	}
-	res, err := bench.Live(cmd.Context(), bench.LiveConfig{
-		Targets: c.Targets, Chats: c.Chats, Members: c.Members, InFlight: c.InFlight, Rate: float64(c.Rate), Size: c.Size, Warmup: c.Warmup, For: c.For,
-		Ack: c.Ack, Servers: pids, Token: token,
-	})
+	return a, nil
+}
+
+// slos reads what must be reached.
+func (c *LoadConfig) slos() (all []report.SLO, err error) {
+	for _, text := range c.SLO {
+		slo, err := report.ParseSLO(text)
+		if err != nil {
+			return nil, usagef("--slo: %w", err)
+		}
+		all = append(all, slo)
+	}
+	return all, nil
+}
+
+// benchGC is the garbage that the generator lets grow before it collects: it has memory and few cores.
+const benchGC = 400
+
+func (a *app) runScenario(cmd *cobra.Command, name string) (err error) {
+	c := a.config.Load
+	slos, err := c.slos()
 	if err != nil {
 		return err
 	}
-	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f ms", d.Seconds()*1000) }
-	if err := a.print(cmd.OutOrStdout(), res, []string{"SENT", "DELIVERED", "PER SECOND", "P50", "P99", "P99.9", "SERVER CPU EACH", "LATE"}, [][]string{{
-		strconv.Itoa(res.Sent), strconv.Itoa(res.Delivered), fmt.Sprintf("%.0f", res.PerSecond), ms(res.Latency.P50), ms(res.Latency.P99),
-		ms(res.Latency.P999), res.PerDeliver.String(), strconv.Itoa(res.Late),
-	}}); err != nil {
+	debug.SetGCPercent(benchGC)
+	if len(c.Target) == 0 {
+		own, err := startBenchCluster(cmd.Context(), c.Archived, c.Processes)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, own.stop()) }()
+		c.Target, c.NoAuth = []string{own.rest}, true
+		if len(c.Sequencers) == 0 {
+			c.Sequencers = own.resp
+		}
+	}
+	access, err := c.access()
+	if err != nil {
 		return err
 	}
-	for _, fault := range res.Broken {
-		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), fault)
+	line := report.NewLine(cmd.ErrOrStderr(), isTerminal(cmd.ErrOrStderr()))
+	access.Progress = func(p scenario.Progress) {
+		line.Show(report.Moment{
+			Phase: p.Phase, Elapsed: p.Elapsed, Total: p.Total, PerSecond: p.PerS, P99: p.P99, Errors: p.Errors, Broken: p.Broken,
+		})
 	}
-	switch {
-	case res.BrokenAll+res.Missing > 0:
-		return &exitStatus{code: exitBroken, err: fmt.Errorf("%d promises broken, %d deliveries missing", res.BrokenAll, res.Missing)}
-	case res.Limit:
-		return &exitStatus{code: exitGenerator, err: errors.New("the bench itself was the limit")}
+	run := func() (*measure.Result, error) { return scenario.Run(cmd.Context(), c.settings(name), access) }
+	if len(c.Workers) > 0 {
+		run = func() (*measure.Result, error) { return c.runFleet(cmd.Context(), c.settings(name), access.Progress) }
+	}
+	res, err := run()
+	line.End()
+	if errors.Is(err, scenario.ErrSettings) {
+		return usagef("%w", err)
+	}
+	if err != nil {
+		return err
+	}
+	return a.reportRun(cmd.OutOrStdout(), &c, res, slos)
+}
+
+// reportRun writes a result in all forms that were asked for, and gives the verdict.
+func (a *app) reportRun(w io.Writer, c *LoadConfig, res *measure.Result, slos []report.SLO) error {
+	res.Label = c.Label
+	if c.JSON != "" {
+		if err := res.Write(c.JSON); err != nil {
+			return err
+		}
+	}
+	if c.HTML != "" {
+		if err := report.WriteHTML(c.HTML, res); err != nil {
+			return err
+		}
+	}
+	if a.output == "json" {
+		if err := a.print(w, res, nil, nil); err != nil {
+			return err
+		}
+	} else if err := report.Table(w, res); err != nil {
+		return err
+	}
+	return runVerdict(res, slos)
+}
+
+// runVerdict is the exit code of a run. A broken promise is worse than anything, and numbers that the generator limits say nothing of the
+// server, so an SLO is not judged by them.
+func runVerdict(res *measure.Result, slos []report.SLO) error {
+	if n := res.Checks.Total(); n > 0 {
+		return &exitStatus{code: exitBroken, err: fmt.Errorf("%d promises were found broken", n)}
+	}
+	if len(res.Limits) > 0 {
+		return &exitStatus{code: exitGenerator, err: errors.New("the generator itself was the limit: " + res.Limits[0])}
+	}
+	var missed []string
+	for _, slo := range slos {
+		if miss := slo.Miss(res); miss != "" {
+			missed = append(missed, miss)
+		}
+	}
+	if len(missed) > 0 {
+		return &exitStatus{code: exitError, err: errors.New(strings.Join(missed, "; "))}
 	}
 	return nil
 }
 
-func (a *app) benchIdle(cmd *cobra.Command) error {
-	c := &a.config.Bench
-	token, err := benchToken(c.NoAuth, c.SecretFile)
-	if err != nil {
-		return err
-	}
-	res, err := bench.Idle(cmd.Context(), bench.IdleConfig{
-		Target: c.Target, Metrics: c.Metrics, Connections: c.Connections, FirstUser: c.FirstUser, Chats: c.Chats, Members: c.Members, Rate: c.Rate, Hold: c.Hold,
-		Token: token, Progress: cmd.ErrOrStderr(),
-	})
-	if err != nil {
-		return err
-	}
-	round := func(d time.Duration) string { return d.Round(time.Millisecond).String() }
-	if err := a.print(cmd.OutOrStdout(), res, []string{"CONNECTIONS", "FAILED", "OPENED IN", "WELCOME P50", "P99", "PINGS", "RSS/CONNECTION"}, [][]string{{
-		strconv.Itoa(res.Connections), strconv.Itoa(res.Failed), round(res.Open), round(res.WelcomeP50), round(res.WelcomeP99),
-		strconv.Itoa(res.Pings), fmt.Sprintf("%.0f B", res.BytesPerConn),
-	}}); err != nil {
-		return err
-	}
-	if res.Failed > 0 {
-		return fmt.Errorf("%d of %d connections failed, the first: %s", res.Failed, c.Connections, res.Why)
-	}
-	return nil
+// isTerminal tells whether somebody looks on.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
 }

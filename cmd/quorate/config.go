@@ -28,8 +28,11 @@ type Config struct {
 	Check     CheckConfig     `koanf:"check"`
 	Doctor    DoctorConfig    `koanf:"doctor"`
 	Bench     BenchConfig     `koanf:"bench"`
-	Fanout    LiveConfig      `koanf:"fanout"`
-	Live      LiveConfig      `koanf:"live"`
+	Load      LoadConfig      `koanf:"load"`
+	Worker    WorkerConfig    `koanf:"worker"`
+	Peers     PeersConfig     `koanf:"peers"`
+	Units     UnitsConfig     `koanf:"units"`
+	Plan      PlanConfig      `koanf:"plan"`
 }
 
 // LogConfig is how every command logs. Logs go to standard error.
@@ -50,7 +53,10 @@ type DevConfig struct {
 	Archive  string `koanf:"archive" doc:"object store for old messages: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL; empty for a directory under --data"`
 
 	ArchiveAfter  time.Duration `koanf:"archive-after" doc:"age at which a message goes to the archive"`
+	ArchiveEvery  time.Duration `koanf:"archive-every" doc:"how often a leader looks for messages to archive"`
 	FeedRetention time.Duration `koanf:"feed-retention" doc:"age at which an event leaves the feed; no younger message is archived"`
+
+	SendsPerSecond int `koanf:"sends-per-second" doc:"messages that one user may send in a second, twice as many at once; 0 is the default, 20"`
 }
 
 // SequencerConfig is one node of a quorum.
@@ -120,6 +126,7 @@ type DeliveryConfig struct {
 	AddressFailures    int      `koanf:"address-failures" doc:"refused tokens of one address in a second, ten times as many at once; negative for no limit"`
 	AddressRequests    int      `koanf:"address-requests" doc:"TCP connections of one address that are no WebSockets (yet); negative for no limit"`
 	RequestConnections int      `koanf:"request-connections" doc:"TCP connections of all addresses that are no WebSockets (yet); negative for no limit"`
+	SendsPerSecond     int      `koanf:"sends-per-second" doc:"messages that one user may send in a second, twice as many at once; 0 is the default, 20"`
 	UnlimitedAddresses []string `koanf:"unlimited-addresses" doc:"addresses and networks (CIDR) of load balancers and load testers: no limit of an address holds for them"`
 }
 
@@ -174,22 +181,6 @@ type BenchConfig struct {
 	Members     int           `koanf:"members" doc:"members of each group"`
 	Rate        int           `koanf:"rate" doc:"connections begun in a second"`
 	Hold        time.Duration `koanf:"hold" doc:"how long the connections stay when all are there"`
-}
-
-// LiveConfig is a bench of messages to members who are online.
-type LiveConfig struct {
-	Targets    []string      `koanf:"targets" doc:"delivery nodes to load, http://IP:port; the members are spread over them"`
-	SecretFile string        `koanf:"secret-file" doc:"file with the HS256 secret for the users' tokens"`
-	NoAuth     bool          `koanf:"no-auth" doc:"show 'user:NAME' in place of a token"`
-	Chats      int           `koanf:"chats" doc:"groups, with members of their own each"`
-	Members    int           `koanf:"members" doc:"members of each group, all online"`
-	InFlight   int           `koanf:"in-flight" doc:"messages of each group that are not yet with all members (closed loop); 0 for a rate"`
-	Rate       int           `koanf:"rate" doc:"messages in a second over all groups, planned beforehand (open loop); 0 for in flight"`
-	Size       int           `koanf:"size" doc:"bytes of a text"`
-	Warmup     time.Duration `koanf:"warmup" doc:"time before anything counts"`
-	For        time.Duration `koanf:"for" doc:"time that counts"`
-	Ack        bool          `koanf:"ack" doc:"members acknowledge what they get"`
-	Servers    []string      `koanf:"servers" doc:"pids of this machine whose processor time is told"`
 }
 
 // RaftConfig is where the raft commands ask.
@@ -286,7 +277,7 @@ func defaultConfig() Config {
 		Log: LogConfig{Format: "text"},
 		Dev: DevConfig{
 			Data: devData, Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9090", RESPAddr: "127.0.0.1:7379",
-			Nodes: 3, Groups: 2, ArchiveAfter: archiveAfter, FeedRetention: feedRetention,
+			Nodes: 3, Groups: 2, ArchiveAfter: archiveAfter, ArchiveEvery: 10 * time.Minute, FeedRetention: feedRetention,
 		},
 		Sequencer: SequencerConfig{
 			RaftAddr: "127.0.0.1:7300", RESPAddr: "127.0.0.1:7379", OpsAddr: "127.0.0.1:9090", Region: "local", Groups: 8,
@@ -313,14 +304,11 @@ func defaultConfig() Config {
 			LagWarning: 1000, LagCritical: 10_000, Edges: []string{"http://127.0.0.1:9091"},
 			ArchiveLagWarning: time.Hour, ArchiveLagCritical: 24 * time.Hour,
 		},
-		Fanout: LiveConfig{
-			Targets: []string{"http://127.0.0.1:8080"}, SecretFile: devData + "/" + secretFile, Chats: 1, Members: 256, InFlight: 1,
-			Size: 100, Warmup: 3 * time.Second, For: 20 * time.Second,
-		},
-		Live: LiveConfig{
-			Targets: []string{"http://127.0.0.1:8080"}, SecretFile: devData + "/" + secretFile, Chats: 250, Members: 2, Rate: 500,
-			Size: 100, Warmup: 3 * time.Second, For: 30 * time.Second, Ack: true,
-		},
+		Load:   defaultLoad(),
+		Peers:  defaultPeers(),
+		Units:  UnitsConfig{Out: "units.json", Connections: 5000, Size: 200, For: 10 * time.Second},
+		Plan:   defaultPlan(),
+		Worker: WorkerConfig{Listen: "127.0.0.1:7400", SecretFile: devData + "/" + secretFile, Username: "default"},
 		Bench: BenchConfig{
 			Target: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile, Connections: 1000, Chats: 20, Members: 256, Rate: 1000,
 			Hold: time.Minute,

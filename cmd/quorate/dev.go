@@ -120,7 +120,7 @@ func startDev(c *DevConfig, push *PushConfig, state devState, secret []byte, log
 			NodeID: wire.NodeID(n.ID), Dir: filepath.Join(c.Data, n.ID), RaftAddr: n.RaftAddr, RESPAddr: resp,
 			OpsAddr: c.OpsAddr, Region: "local", Version: buildVersion(), Groups: c.Groups, Bootstrap: peers,
 			DrainWait: time.Millisecond, // all nodes end together: there is nobody to hand over to
-			Archive:   store, ArchiveAfter: c.ArchiveAfter, FeedRetention: c.FeedRetention,
+			Archive:   store, ArchiveAfter: c.ArchiveAfter, ArchiveEvery: c.ArchiveEvery, FeedRetention: c.FeedRetention,
 			Logger: logger,
 		})
 		if err != nil {
@@ -135,6 +135,7 @@ func startDev(c *DevConfig, push *PushConfig, state devState, secret []byte, log
 	edge, err := delivery.Open(delivery.Config{
 		Addr: c.Addr, Sequencers: seeds, Region: "local", HubAddr: "127.0.0.1:0", NoAuth: c.NoAuth, Archive: store, JWTSecret: secret, Logger: logger.With("node", "edge"),
 		AdmitDevice: d.pushing.admit(),
+		Limits:      delivery.Limits{SendsPerSecond: float64(c.SendsPerSecond), SendBurst: 2 * c.SendsPerSecond},
 	})
 	if err != nil {
 		return d, err

@@ -46,8 +46,9 @@ func newRoot(environ []string) *cobra.Command {
 	flags.StringVarP(&a.output, "output", "o", a.output, "how data is printed: table or json")
 	a.bind(flags, "log")
 	root.AddCommand(
-		a.devCommand(), a.sequencerCommand(), a.deliveryCommand(), a.pushCommand(), a.tokenCommand(), a.raftCommand(), a.clusterCommand(), a.archiveCommand(), a.backupCommand(), a.restoreCommand(), a.chatCommand(),
-		a.certCommand(), a.userCommand(), a.benchCommand(), a.checkCommand(), a.doctorCommand(), a.configCommand(), a.versionCommand(),
+		a.devCommand(), a.sequencerCommand(), a.deliveryCommand(), a.pushCommand(), a.tokenCommand(), a.raftCommand(), a.clusterCommand(),
+		a.archiveCommand(), a.backupCommand(), a.restoreCommand(), a.chatCommand(), a.certCommand(), a.userCommand(), a.benchCommand(),
+		a.planCommand(), a.checkCommand(), a.doctorCommand(), a.configCommand(), a.versionCommand(),
 	)
 	return root
 }

@@ -55,6 +55,8 @@ func valueOf(field any) pflag.Value {
 		flags.StringVar(p, "v", *p, "")
 	case *int:
 		flags.IntVar(p, "v", *p, "")
+	case *float64:
+		flags.Float64Var(p, "v", *p, "")
 	case *bool:
 		flags.BoolVar(p, "v", *p, "")
 	case *time.Duration:

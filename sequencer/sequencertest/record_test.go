@@ -45,16 +45,16 @@ func TestRecord_AcceptsALogThatKeepsThePromise(t *testing.T) {
 func TestRecord_TellsEveryBrokenPromise(t *testing.T) {
 	good := func() []wire.Message { return []wire.Message{message(1), message(2), message(3)} }
 	for want, log := range map[string][]wire.Message{
-		"LOST: s/c":        good()[:2],
-		"comes after":      {message(1), message(3)},
-		"another text":     edit(good(), func(m *wire.Message) { m.Text = "x" }),
-		"never sent":       edit(good(), func(m *wire.Message) { m.ClientMessageID = "x" }),
-		"time runs":        edit(good(), func(m *wire.Message) { m.SentAt = 1 }),
-		"stamp does not":   edit(good(), func(m *wire.Message) { m.Lamport = 1 }),
-		"stands at 1 and":  append(good(), again(message(1), 4)),
-		"the log has it":   {renumber(message(2), 1), renumber(message(1), 2), message(3)},
-		"of 0":             {},
-		"has it at 3 (sta": {message(1), renumber(message(4), 2), renumber(message(2), 3), renumber(message(3), 4)},
+		"lost: s/c":              good()[:2],
+		"leaves out 2":           {message(1), message(3)},
+		`sent was "text b"`:      edit(good(), func(m *wire.Message) { m.Text = "x" }),
+		"never sent":             edit(good(), func(m *wire.Message) { m.ClientMessageID = "x" }),
+		"time runs":              edit(good(), func(m *wire.Message) { m.SentAt = 1 }),
+		"the stamp is":           edit(good(), func(m *wire.Message) { m.Lamport = 1 }),
+		"stands at seq 1 and":    append(good(), again(message(1), 4)),
+		"stands at 2":            {renumber(message(2), 1), renumber(message(1), 2), message(3)},
+		"3 and is not there":     {},
+		"s/b was acknowledged a": {message(1), renumber(message(4), 2), renumber(message(2), 3), renumber(message(3), 4)},
 	} {
 		err := record().Check("c", log)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -68,7 +68,7 @@ func TestRecord_TellsAnswersThatDiffer(t *testing.T) {
 	r.Acked("c", "s", "a", 2, 2)
 	r.Acked("c", "s", "z", 9, 9)
 	err := r.Check("c", []wire.Message{message(1), message(2), message(3)})
-	for _, want := range []string{"acknowledged as 1 (stamp 1) and as 2", "which was never sent"} {
+	for _, want := range []string{"acknowledged as 1 (stamp 1), and again as 2", "which was never sent"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
@@ -82,7 +82,7 @@ func TestRecord_TellsOrderAgainstRealTime(t *testing.T) {
 	r.Begin("c", "s", "b", "text b")
 	r.Acked("c", "s", "b", 1, 1)
 	err := r.Check("c", []wire.Message{renumber(message(2), 1), renumber(message(1), 2)})
-	if err == nil || !strings.Contains(err.Error(), "seq 1 was begun after seq 2") {
+	if err == nil || !strings.Contains(err.Error(), "at seq 1 was begun after") {
 		t.Errorf("got %v", err)
 	}
 }

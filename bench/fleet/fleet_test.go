@@ -1,0 +1,94 @@
+//go:build linux
+
+package fleet
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/bench/scenario"
+	"github.com/quorate/quorate/delivery"
+	"github.com/quorate/quorate/sequencer/sequencertest"
+)
+
+func startEdge(t *testing.T) string {
+	t.Helper()
+	c := sequencertest.Start(t, 1, 1)
+	edge, err := delivery.Open(delivery.Config{Addr: "127.0.0.1:0", Sequencers: c.Addrs(), NoAuth: true, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(func() {
+		defer cancel()
+		if err := edge.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := edge.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return "http://" + edge.Addr()
+}
+
+func startWorkers(t *testing.T, n int, key string) (urls []string) {
+	t.Helper()
+	for range n {
+		s := httptest.NewServer(NewWorker(key, scenario.Access{
+			Token: func(user string) (string, error) { return "user:" + user, nil },
+		}).Handler())
+		t.Cleanup(s.Close)
+		urls = append(urls, s.URL)
+	}
+	return urls
+}
+
+func TestFleet_PartsAreOneRun(t *testing.T) {
+	target, key := startEdge(t), Key([]byte("a secret"))
+	f := &Fleet{Workers: startWorkers(t, 3, key), Key: key}
+	s := scenario.Settings{
+		Scenario: "live", Targets: []string{target}, Chats: 7, Rate: 150, Warmup: 100 * time.Millisecond, For: time.Second,
+	}
+	for range 2 { // workers are there for the next run too
+		res, err := f.Run(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o := res.Ops[0]; res.Workers != 3 || o.Done < 145 || o.Done > 152 || o.Errors != 0 || res.Checks.Total() != 0 || res.Cut {
+			t.Errorf("%d workers, %+v, %+v", res.Workers, res.Ops[0], res.Checks)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	s.For = time.Minute
+	if res, err := f.Run(ctx, s); err != nil || !res.Cut || res.Ops[0].Done == 0 {
+		t.Errorf("cut short: %v %+v", err, res)
+	}
+}
+
+func TestFleet_Refusals(t *testing.T) {
+	key := Key([]byte("a secret"))
+	f := &Fleet{Workers: startWorkers(t, 2, key), Key: key}
+	s := scenario.Settings{Scenario: "live", Targets: []string{"http://127.0.0.1:1"}}
+	if _, err := f.Run(t.Context(), s); !errors.Is(err, scenario.ErrSettings) {
+		t.Errorf("settings: %v", err)
+	}
+	f.Key = Key([]byte("another"))
+	if _, err := f.Run(t.Context(), s); err == nil {
+		t.Error("a coordinator with another secret was served")
+	}
+	f.Workers = append(f.Workers, "http://127.0.0.1:1")
+	if _, err := f.Run(t.Context(), s); err == nil {
+		t.Error("a worker that is not there was taken for one")
+	}
+	for _, at := range f.Workers[:2] {
+		if r, err := http.Post(at+"/run", "", nil); err != nil || r.StatusCode != http.StatusUnauthorized {
+			t.Errorf("without a key: %v %v", r, err)
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package load
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSchedule_AStallShowsInAllThatWasPlanned(t *testing.T) {
+	began := time.Now()
+	s := NewSchedule(1000, began, began.Add(time.Second))
+	if _, _, due := s.Due(began.Add(-time.Nanosecond)); due {
+		t.Error("something is due before the begin")
+	}
+	n := 0
+	for ; ; n++ { // nobody came for half a second
+		number, planned, due := s.Due(began.Add(500 * time.Millisecond))
+		if !due {
+			break
+		}
+		if number != int64(n) || planned != began.Add(time.Duration(n)*time.Millisecond) {
+			t.Fatalf("%d was planned as %d for %v", n, number, planned.Sub(began))
+		}
+	}
+	if n != 501 {
+		t.Errorf("%d were due", n)
+	}
+	for _, _, due := s.Due(began.Add(time.Hour)); due; _, _, due = s.Due(began.Add(time.Hour)) {
+		n++
+	}
+	if _, over := s.Next(); n != 1000 || !over {
+		t.Errorf("%d were due in all, over %v", n, over)
+	}
+}
+
+func TestTexts_TheSameSeedMakesTheSame(t *testing.T) {
+	a, b, c := NewTexts(1, 200, 1), NewTexts(1, 200, 1), NewTexts(2, 200, 1)
+	sizes := map[int]bool{}
+	for n := range 200 {
+		text := a.Text(3, n)
+		if text != b.Text(3, n) || text == c.Text(3, n) || text == a.Text(4, n) {
+			t.Fatalf("text %d", n)
+		}
+		if strings.ContainsAny(text, `"\`) || len(text) < MinText && !strings.HasPrefix(text, "3/") {
+			t.Fatalf("%q", text)
+		}
+		sizes[len(text)] = true
+	}
+	if len(sizes) < 50 {
+		t.Errorf("%d sizes in 200 texts", len(sizes))
+	}
+	if got := len(NewTexts(1, 200, 0).Text(1, 5)); got != 200 {
+		t.Errorf("%d bytes", got)
+	}
+}
+
+func TestSkew_TheFirstIsTheMostActive(t *testing.T) {
+	random, counts := Random(1, 0), make([]int, 100)
+	k := NewSkew(100, 1)
+	for range 10_000 {
+		counts[k.Pick(random)]++
+	}
+	if counts[0] < 4*counts[9] || counts[0] > 3000 {
+		t.Errorf("%v", counts[:10])
+	}
+}
+
+func TestPacer_ComesOnTime(t *testing.T) {
+	began := time.Now()
+	p, err := NewPacer(NewSchedule(500, began, began.Add(200*time.Millisecond)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	n := 0
+	p.Run(t.Context(), func(_ int64, planned time.Time) {
+		if time.Now().Before(planned) {
+			t.Error("too early")
+		}
+		n++
+	})
+	if n != 100 || p.Planned != 100 {
+		t.Errorf("%d done, %d planned", n, p.Planned)
+	}
+}

@@ -1,0 +1,122 @@
+//go:build linux
+
+package scenario
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestSend_EveryProtocol_OpenAndClosed(t *testing.T) {
+	g := startRig(t)
+	for _, protocol := range []string{"resp", "ws", "rest"} {
+		for _, closed := range []bool{false, true} {
+			s := Settings{Scenario: "send", Protocol: protocol, Rate: 300, Senders: 8, Chats: 3, Replay: 10, Closed: closed, Size: 50, SizeSkew: 1}
+			if closed {
+				s.InFlight = 1
+			}
+			res := g.run(t, s)
+			good(t, res)
+			if res.Checks.Read != res.Checks.Sent || res.Checks.Replayed == 0 {
+				t.Errorf("%s: %+v", protocol, res.Checks)
+			}
+		}
+	}
+}
+
+func TestLive_OpenAndClosed(t *testing.T) {
+	g := startRig(t)
+	for name, s := range map[string]Settings{
+		"one to one": {Scenario: "live", Chats: 5, Rate: 200},
+		"group":      {Scenario: "fanout", Members: 8, Rate: 100},
+		"closed":     {Scenario: "fanout", Members: 8, Closed: true, InFlight: 4},
+	} {
+		t.Run(name, func(t *testing.T) { good(t, g.run(t, s)) })
+	}
+}
+
+func TestReceipts_SendersAreTold(t *testing.T) {
+	g := startRig(t)
+	res := g.run(t, Settings{Scenario: "receipts", Chats: 4, Members: 3, Rate: 60})
+	good(t, res)
+	if res.Checks.Receipts == 0 {
+		t.Errorf("%+v", res.Checks)
+	}
+}
+
+func TestMixed_ADayInSmall(t *testing.T) {
+	g := startRig(t)
+	s := Settings{Scenario: "mixed", Connections: 24, Chats: 20, Members: 16, Rate: 150, Warmup: 100 * time.Millisecond, For: time.Second}
+	res := g.run(t, s)
+	if res.Checks.Total() != 0 || res.Checks.Receipts == 0 || res.Ops[0].Done == 0 || len(res.Notes) != 0 {
+		t.Errorf("%+v %v", res.Checks, res.Notes)
+	}
+	if drops, _ := res.Value("connections dropped and resumed"); drops == 0 {
+		t.Error("nobody lost his connection")
+	}
+}
+
+func TestReconnect_AllComeBackAndHaveAll(t *testing.T) {
+	g := startRig(t)
+	res := g.run(t, Settings{Scenario: "reconnect", Connections: 40, Members: 8, Rate: 100, For: time.Second})
+	good(t, res)
+	if o := res.Op("drop to caught up"); o.Done != 40 {
+		t.Errorf("%d of 40 came back: %+v", o.Done, res.Values)
+	}
+}
+
+func TestCatchupAndHistory_Hot(t *testing.T) {
+	g := startRig(t)
+	res := g.run(t, Settings{Scenario: "catchup", Chats: 2, Members: 2, Behind: 600, Rate: 8})
+	good(t, res)
+	if o := res.Ops[0]; res.Checks.Delivered != 600*(o.Done+o.Warmup) {
+		t.Errorf("%d caught up, %d messages delivered", o.Done, res.Checks.Delivered)
+	}
+	for _, protocol := range []string{"rest", "resp"} {
+		good(t, g.run(t, Settings{Scenario: "history", Protocol: protocol, Chats: 2, Members: 2, Behind: 300, Page: 20, Rate: 100}))
+	}
+}
+
+func TestIdle_ConnectionsAreWelcomed(t *testing.T) {
+	g := startRig(t)
+	res := g.run(t, Settings{Scenario: "idle", Connections: 60, Ramp: 200, Chats: 3, Members: 20})
+	if o := res.Ops[0]; o.Done != 60 || o.Errors != 0 || o.Latency.At(0.5) <= 0 {
+		t.Errorf("%+v", o)
+	}
+	bad := Access{Token: func(string) (string, error) { return "no token", nil }}
+	s := Settings{Scenario: "idle", Connections: 5, Ramp: 100, Chats: -1, Targets: []string{g.target}, For: 300 * time.Millisecond}
+	if _, err := Run(t.Context(), s, bad); err == nil {
+		t.Error("connections that nobody lets in are no result")
+	}
+}
+
+func TestRun_WrongSettings(t *testing.T) {
+	for name, s := range map[string]Settings{
+		"no such scenario": {Scenario: "none"},
+		"no target":        {Scenario: "send", Protocol: "rest", For: time.Second},
+		"a strange target": {Scenario: "send", Protocol: "rest", For: time.Second, Targets: []string{"here"}},
+		"no protocol":      {Scenario: "send", Protocol: "smtp", For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
+		"no sequencers":    {Scenario: "send", For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
+		"no time":          {Scenario: "live", Targets: []string{"http://127.0.0.1:1"}},
+		"large chats":      {Scenario: "live", Members: 257, For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
+		"large texts":      {Scenario: "live", Size: 20 << 10, For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
+		"few for a chat":   {Scenario: "idle", Connections: 5, Members: 10, For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
+	} {
+		if _, err := Run(t.Context(), s, Access{Token: plainToken}); !errors.Is(err, ErrSettings) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestRun_CutShortIsReported(t *testing.T) {
+	g := startRig(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	s := Settings{Scenario: "live", Chats: 2, Rate: 100, For: time.Minute, Targets: []string{g.target}}
+	res, err := Run(ctx, s, Access{Token: plainToken})
+	if err != nil || !res.Cut || res.Ops[0].Done == 0 || res.WindowS > 2 || res.Checks.Total() != 0 {
+		t.Errorf("%v %+v", err, res)
+	}
+}
