@@ -345,7 +345,7 @@ func TestREST_HostileInput(t *testing.T) {
 		{"no change of members", alice, "POST", at + "/members", `{}`, 400, "bad_request"},
 		{"added and removed", alice, "POST", at + "/members", `{"add":["x"],"remove":["x"]}`, 400, "bad_request"},
 		{"unknown path", alice, "GET", "/nothing", "", 404, "not_found"},
-		{"devices are not served", alice, "PUT", "/me/devices/d1", `{}`, 404, "not_found"},
+		{"a device without a platform", alice, "PUT", "/me/devices/d1", `{}`, 400, "bad_request"},
 		{"presence is not served", alice, "GET", "/users/bob/presence", "", 404, "not_found"},
 		{"method", alice, "DELETE", "/chats", "", 405, "bad_request"},
 		{"OPTIONS", alice, "OPTIONS", "/chats", "", 405, "bad_request"},
