@@ -2,6 +2,8 @@ package scenario
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/bench/measure"
@@ -40,7 +42,7 @@ func (t *post) offer(p *person, m *mail) {
 	t.nextID++
 	t.open++
 	t.mails[t.nextID] = &letter{m, p}
-	t.crowd.say(p, m.frame(t.nextID, p.seen))
+	t.crowd.say(p, m.frame(t.nextID))
 }
 
 // answer takes a frame that may be the answer to a send, and gives the mail that has ended with it, well or not.
@@ -80,11 +82,11 @@ func (t *post) answer(p *person, kind string, payload []byte, now time.Time) (en
 	return m.mail, true
 }
 
-// again offers what a person who has come back has no answer to, under the same id, as clients do.
+// again offers what a person who has come back has no answer to, under the same ids and in the same order, as clients do.
 func (t *post) again(p *person) {
-	for id, m := range t.mails {
-		if m.by == p {
-			t.crowd.say(p, m.frame(id, 0))
+	for _, id := range slices.Sorted(maps.Keys(t.mails)) {
+		if m := t.mails[id]; m.by == p {
+			t.crowd.say(p, m.frame(id))
 		}
 	}
 }
