@@ -19,6 +19,8 @@ const (
 	maxEdges     = 1024            // connections to one hub
 )
 
+var errManyEdges = errors.New("as many edges as there can be")
+
 // hubPort takes the connections of other nodes to this hub.
 type hubPort struct {
 	hub *hub
@@ -116,6 +118,9 @@ func (a *attachment) serve() error {
 		return nil
 	}
 	a.edge = newRemoteEdge(a.hub, a.hello.Node)
+	if !a.hub.directory.enter(a.edge) {
+		return errManyEdges
+	}
 	a.edge.answer(relay.AppendHello(nil, relay.KindWelcome, a.hub.srv.relayHello(false)))
 	ctx, stop := context.WithCancel(a.hub.ctx)
 	defer stop()
@@ -189,11 +194,23 @@ func (a *attachment) frame(k relay.Kind, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		a.edge.answer(relay.AppendAnswer(nil, relay.Answer{Number: q.Number, Presence: a.hub.presence.of(q.UserID)}))
+		a.asked(q)
 	default:
 		return fmt.Errorf("%w: kind %d of an edge", relay.ErrFrame, k)
 	}
 	return nil
+}
+
+// asked tells how present a user is: another region's hub, in this one; an edge, anywhere.
+func (a *attachment) asked(q relay.Ask) {
+	tell := func(p relay.Presence) {
+		a.edge.answer(relay.AppendAnswer(nil, relay.Answer{Number: q.Number, Presence: p}))
+	}
+	if a.hello.Peer {
+		tell(a.hub.presence.of(q.UserID))
+		return
+	}
+	a.hub.srv.spawn(func() { tell(a.hub.presence.anywhere(a.hub.ctx, q.UserID)) }) // as many at once as an edge asks, linkAsks
 }
 
 // users notes who is at the edge. What is dispatched after the answer heeds it.

@@ -47,7 +47,7 @@ func (m *memoryMeter) perConnection(connections int) float64 {
 
 const (
 	tidyEvery = 30 * time.Second
-	tidyWaste = 16 << 20 // bytes that are left alone
+	tidyWaste = 4 << 20 // bytes that are left alone
 )
 
 // tidy gives memory back that only a storm needed, until ctx ends. Sessions that come all at once leave as much garbage as they leave
