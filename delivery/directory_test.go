@@ -137,10 +137,3 @@ func BenchmarkDirectory(b *testing.B) {
 		})
 	}
 }
-
-func heapBytes() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}

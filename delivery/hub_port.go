@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/delivery/relay"
@@ -98,6 +99,8 @@ type attachment struct {
 	buf   []byte
 	hello relay.Hello
 	edge  *remoteEdge
+
+	asking atomic.Int64 // questions of the edge that other regions are asked about
 }
 
 // serve goes on until either end breaks off.
@@ -206,11 +209,15 @@ func (a *attachment) asked(q relay.Ask) {
 	tell := func(p relay.Presence) {
 		a.edge.answer(relay.AppendAnswer(nil, relay.Answer{Number: q.Number, Presence: p}))
 	}
-	if a.hello.Peer {
+	if a.hello.Peer || a.asking.Load() >= linkAsks { // more than an edge in order has under way
 		tell(a.hub.presence.of(q.UserID))
 		return
 	}
-	a.hub.srv.spawn(func() { tell(a.hub.presence.anywhere(a.hub.ctx, q.UserID)) }) // as many at once as an edge asks, linkAsks
+	a.asking.Add(1) // here alone, so the bound holds
+	a.hub.srv.spawn(func() {
+		tell(a.hub.presence.anywhere(a.hub.ctx, q.UserID))
+		a.asking.Add(-1)
+	})
 }
 
 // users notes who is at the edge. What is dispatched after the answer heeds it.

@@ -172,7 +172,7 @@ func Open(cfg Config) (*Server, error) {
 	s.wg.Go(func() { s.rollout.run(work) })
 	s.loads.open(work)
 	s.greeter.open(work)
-	s.wg.Go(func() { s.memory.tidy(work) })
+	s.wg.Go(func() { s.memory.tidy(work, s.engine.conns) })
 	if s.keys.remote != nil {
 		s.keys.remote.open(work)
 	}

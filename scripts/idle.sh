@@ -54,6 +54,7 @@ cpu() { # cpu NAME…: milliseconds of processor that they have used
 	for name in "$@"; do sum=$((sum + $(awk '{print ($14 + $15) * 10}' "/proc/$(<"$dir/$name.pid")/stat"))); done
 	echo $sum
 }
+machine() { awk '/^cpu / {print ($2 + $3 + $4 + $7 + $8) * 10}' /proc/stat; } # milliseconds of processor that everything has used
 kernel() { awk -v name="$1:" '$1 == name {print $2}' /proc/meminfo; } # kernel NAME: KiB
 sockets() { awk '/^TCP:/ {for (i = 2; i < NF; i += 2) if ($i == "mem") print $(i + 1) * 4}' /proc/net/sockstat; } # KiB of data in them
 look() { # look PREFIX: what everything takes now, into variables PREFIX_…
@@ -94,7 +95,7 @@ echo "$(((users * chats + 255) / 256)) groups of 256 made after $((SECONDS - beg
 sleep 5
 look before
 opened=$SECONDS
-cpu_before=($(cpu $edge_names) $(cpu $hub_names) $(cpu n1 n2 n3))
+cpu_before=($(cpu $edge_names) $(cpu $hub_names) $(cpu n1 n2 n3) $(machine))
 left=$connections
 last=$(((edges + wave - 1) / wave * wave))
 for first in $(seq 1 "$wave" "$edges"); do
@@ -113,7 +114,7 @@ for first in $(seq 1 "$wave" "$edges"); do
 	echo "$((connections - left)) open after $((SECONDS - began)) s, $(($(kernel MemAvailable) / 1024)) MiB available"
 done
 opened=$((SECONDS - opened))
-cpu_after=($(cpu $edge_names) $(cpu $hub_names) $(cpu n1 n2 n3))
+cpu_after=($(cpu $edge_names) $(cpu $hub_names) $(cpu n1 n2 n3) $(machine))
 cpu_clients=$(cpu $client_names)
 sleep "$hold"
 look after
@@ -121,7 +122,8 @@ clients=$(anon $client_names)
 echo "opened in $opened s, $((connections / (opened > 0 ? opened : 1))) a second; held $hold s with pings every $ping"
 us() { echo $(($1 * 1000 / connections)); }
 echo "processor time for each connection, all else that ran meanwhile included: delivery nodes $(us $((cpu_after[0] - cpu_before[0]))) µs," \
-	"hubs $(us $((cpu_after[1] - cpu_before[1]))) µs, sequencers $(us $((cpu_after[2] - cpu_before[2]))) µs, clients $(us "$cpu_clients") µs"
+	"hubs $(us $((cpu_after[1] - cpu_before[1]))) µs, sequencers $(us $((cpu_after[2] - cpu_before[2]))) µs, clients $(us "$cpu_clients") µs;" \
+	"the machine was $(((cpu_after[3] - cpu_before[3]) / (opened > 0 ? opened : 1) / 10 / $(nproc))) % busy"
 echo
 printf '%-52s %6s %9s %9s\n' WHERE PROCS MiB B/CONN
 row 'delivery nodes: memory beyond what they had idle' "$edges" $((after_edges - before_edges))
