@@ -12,12 +12,13 @@ import (
 type IdleConfig struct {
 	Target      string                            // http://host:port of a delivery node
 	Metrics     string                            // http://host:port of that node's operations port; "" for none
-	Connections int                               // one user each
+	Connections int                               // one user each; 0 with Users: only their chats are made
 	FirstUser   int                               // the number of the first of them: other runs beside this one have other users
+	Users       int                               // number 0 to this are all users there are, of this run and of those beside it; behind the last comes the first. 0: as many as connections
 	Chats       int                               // of each user
 	Members     int                               // of each chat, at most 256
 	Rate        int                               // connections begun in a second
-	Hold        time.Duration                     // how long they stay when all are there
+	Hold        time.Duration                     // how long they stay when all are there, unless the context ends before
 	Token       func(user string) (string, error) // what a user shows
 	Progress    io.Writer                         // a line now and then; nil for none
 }
@@ -27,6 +28,7 @@ type IdleResult struct {
 	Connections  int           `json:"connections"` // that were welcomed
 	Failed       int           `json:"failed"`      // that were not, or ended
 	Why          string        `json:"why"`         // the first that failed did so, and in which state
+	Chats        int           `json:"chats"`       // that the welcome of the session with the fewest named
 	Pings        int           `json:"pings"`       // that were answered
 	Setup        time.Duration `json:"setupNs"`     // to make the chats
 	Open         time.Duration `json:"openNs"`      // from the first connection to the last welcome
@@ -42,11 +44,11 @@ const maxMembers = 256
 
 func (c *IdleConfig) check() error {
 	switch {
-	case c.Connections < 1 || c.Chats < 0 || c.Rate < 1:
+	case c.Connections < 0 || c.Users < 0 || c.Connections+c.Users == 0 || c.Chats < 0 || c.Rate < 1:
 		return errors.New("bench: there must be connections, and a rate at which they begin")
 	case c.Chats > 0 && (c.Members < 2 || c.Members > maxMembers):
 		return errors.New("bench: a chat has 2 to 256 members")
-	case c.Chats > 0 && c.Connections < c.Members:
+	case c.Chats > 0 && c.users() < c.Members:
 		return errors.New("bench: there are fewer users than a chat has members")
 	case c.Token == nil:
 		return errors.New("bench: users need tokens")

@@ -13,49 +13,98 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// userName is user number i.
-func userName(i int) string { return fmt.Sprintf("bench-%07d", i) }
+// userName is user number i, counted from the first of this run.
+func (c *IdleConfig) userName(i int) string {
+	i += c.FirstUser
+	if c.Users > 0 {
+		i %= c.Users
+	}
+	return fmt.Sprintf("bench-%07d", i)
+}
+
+// users is of how many users the chats are.
+func (c *IdleConfig) users() int {
+	if c.Users > 0 {
+		return c.Users
+	}
+	return c.Connections
+}
 
 // makeChats puts each user into so many chats. Those of an earlier run are there already, which is as good.
 func (c *IdleConfig) makeChats(ctx context.Context) error {
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 	defer client.CloseIdleConnections()
-	group, ctx := errgroup.WithContext(ctx)
+	group, making := errgroup.WithContext(ctx)
 	group.SetLimit(32)
-	for n := range (c.Connections*c.Chats + c.Members - 1) / c.Members {
+	for n := range (c.users()*c.Chats + c.Members - 1) / c.Members {
 		group.Go(func() error {
-			if ctx.Err() != nil {
-				return ctx.Err()
+			if making.Err() != nil {
+				return making.Err()
 			}
-			return c.makeChat(ctx, client, n)
+			return c.makeChat(making, client, n)
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return c.awaitLists(ctx, client)
+}
+
+// awaitLists waits until users spread over all of them have all their chats in their lists, which follow the members of chats.
+func (c *IdleConfig) awaitLists(ctx context.Context, client *http.Client) error {
+	for i := 0; i < c.users(); i += max(1, c.users()/listSamples) {
+		for n := 0; n < c.Chats; {
+			r, err := c.request(ctx, http.MethodGet, "/chats?limit=500", c.userName(i), http.NoBody)
+			if err != nil {
+				return err
+			}
+			status, text, err := do(client, r)
+			if err != nil || status != http.StatusOK {
+				return fmt.Errorf("bench: read a list of chats: %d %.200s %w", status, text, err)
+			}
+			if n = strings.Count(text, `"chatId":`); n < c.Chats {
+				time.Sleep(200 * time.Millisecond)
+			}
+		}
+	}
+	return nil
+}
+
+// listSamples is how many users' lists are looked at.
+const listSamples = 32
+
+// request is one of a user.
+func (c *IdleConfig) request(ctx context.Context, method, path, user string, body io.Reader) (*http.Request, error) {
+	token, err := c.Token(user)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, c.Target+path, body)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	return r, nil
 }
 
 // makeChat makes chat number n: its members are those behind the ones of the chat before, all around.
 func (c *IdleConfig) makeChat(ctx context.Context, client *http.Client, n int) error {
 	members := make([]string, c.Members)
 	for i := range members {
-		members[i] = userName(c.FirstUser + (n*c.Members+i)%c.Connections)
+		members[i] = c.userName((n*c.Members + i) % c.users())
 	}
 	body, err := json.Marshal(map[string]any{
-		"type": "group", "chatId": fmt.Sprintf("bench-%d-%d-%d-%d-%d", c.FirstUser, c.Connections, c.Chats, c.Members, n), "members": members,
+		"type": "group", "chatId": fmt.Sprintf("bench-%d-%d-%d-%d-%d", c.FirstUser, c.users(), c.Chats, c.Members, n), "members": members,
 	})
 	if err != nil {
 		return err
 	}
-	token, err := c.Token(members[0])
-	if err != nil {
-		return err
-	}
 	for try := 1; ; try++ {
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Target+"/chats", bytes.NewReader(body))
+		r, err := c.request(ctx, http.MethodPost, "/chats", members[0], bytes.NewReader(body))
 		if err != nil {
 			return err
 		}
-		r.Header.Set("Authorization", "Bearer "+token)
-		r.Header.Set("Content-Type", "application/json")
 		status, text, err := do(client, r)
 		switch {
 		case err == nil && (status == http.StatusCreated || status == http.StatusOK):
@@ -73,7 +122,7 @@ func do(client *http.Client, r *http.Request) (status int, text string, err erro
 		return 0, "", err
 	}
 	defer answer.Body.Close() //nolint:errcheck // it is read to its end
-	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
 	return answer.StatusCode, string(body), err
 }
 

@@ -36,6 +36,9 @@ func Idle(ctx context.Context, cfg IdleConfig) (*IdleResult, error) {
 		}
 	}
 	res.Setup = time.Since(began)
+	if cfg.Connections == 0 {
+		return res, nil
+	}
 	if cfg.Metrics != "" {
 		if res.BytesBefore, err = residentBytes(ctx, cfg.Metrics); err != nil {
 			return nil, err
@@ -46,10 +49,14 @@ func Idle(ctx context.Context, cfg IdleConfig) (*IdleResult, error) {
 		return nil, err
 	}
 	res.Open = time.Since(began)
+	if cfg.Progress != nil {
+		_, _ = fmt.Fprintf(cfg.Progress, "all %d begun, %d welcomed, %d failed\n", h.begun, res.Connections, res.Failed)
+	}
 	until := time.Now().Add(cfg.Hold)
-	if err := h.run(ctx, func() bool { return time.Now().After(until) }); err != nil {
+	if err := h.run(ctx, func() bool { return time.Now().After(until) }); err != nil && ctx.Err() == nil {
 		return nil, err
 	}
+	ctx = context.WithoutCancel(ctx) // a signal ends only the holding
 	slices.Sort(h.waits)
 	if n := len(h.waits); n > 0 {
 		res.WelcomeP50, res.WelcomeP99 = h.waits[n/2], h.waits[(n-1)*99/100]
@@ -159,7 +166,7 @@ func (h *herd) run(ctx context.Context, done func() bool) error {
 				return err
 			}
 		}
-		n, err := unix.EpollWait(h.epoll, events, 10)
+		n, err := unix.EpollWait(h.epoll, events, h.patience(time.Since(began), first))
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("bench: epoll: %w", err)
 		}
@@ -175,6 +182,16 @@ func (h *herd) run(ctx context.Context, done func() bool) error {
 		return h.why
 	}
 	return nil
+}
+
+// patience is for how many milliseconds nothing but what comes is to be done, so that hundreds of benches may run on one machine.
+func (h *herd) patience(since time.Duration, first int) int {
+	const longest = 100
+	if h.begun == h.cfg.Connections {
+		return longest
+	}
+	due := time.Duration(float64(h.begun-first+1) / float64(h.cfg.Rate) * float64(time.Second))
+	return int(min(max((due-since).Milliseconds(), 1), longest))
 }
 
 // begin begins a connection.
@@ -290,7 +307,7 @@ func (h *herd) take(fd int32, i *idler, b []byte) (rest []byte, err error) {
 		if status, _, _ := strings.Cut(string(head), "\r\n"); !strings.HasPrefix(status, "HTTP/1.1 101") {
 			return nil, fmt.Errorf("the handshake was answered %q", status)
 		}
-		token, err := h.cfg.Token(userName(h.cfg.FirstUser + int(i.number)))
+		token, err := h.cfg.Token(h.cfg.userName(int(i.number)))
 		if err != nil {
 			return nil, err
 		}
@@ -317,6 +334,9 @@ func (h *herd) take(fd int32, i *idler, b []byte) (rest []byte, err error) {
 			if i.state == idlerGreets && bytes.HasPrefix(payload, []byte(`{"type":"welcome"`)) {
 				i.state = idlerIdle
 				h.result.Connections++
+				if chats := bytes.Count(payload, []byte(`{"chatId":`)); h.result.Connections == 1 || chats < h.result.Chats {
+					h.result.Chats = chats
+				}
 				h.waits = append(h.waits, time.Since(i.began))
 			}
 		}

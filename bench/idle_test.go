@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,41 @@ func TestIdle_TellsWhyNobodyIsWelcomed(t *testing.T) {
 	} {
 		if _, err := Idle(t.Context(), cfg); err == nil || !strings.HasPrefix(err.Error(), "bench: ") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestPlain_ServesWhatIdleAsks has the server to compare with welcome everybody.
+func TestPlain_ServesWhatIdleAsks(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Plain(ctx, ln) }()
+	res, err := Idle(t.Context(), IdleConfig{Target: "http://" + ln.Addr().String(), Connections: 30, Rate: 1000, Token: plainToken})
+	if err != nil || res.Connections != 30 || res.Failed != 0 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestIdle_UsersOfSeveralRuns makes the chats first, and then has users with a connection in each of two runs.
+func TestIdle_UsersOfSeveralRuns(t *testing.T) {
+	target := startEdge(t, nil)
+	cfg := IdleConfig{Target: target, Users: 40, Chats: 3, Members: 20, Rate: 500, Token: plainToken}
+	if _, err := Idle(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Chats, cfg.Connections = 0, 30
+	for _, first := range []int{0, 25} { // the second run's last users are the first's
+		cfg.FirstUser = first
+		if res, err := Idle(t.Context(), cfg); err != nil || res.Connections != 30 || res.Chats < 3 {
+			t.Errorf("from user %d: %+v, %v", first, res, err)
 		}
 	}
 }

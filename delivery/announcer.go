@@ -122,14 +122,14 @@ func (a *announcer) hasNeighbour() bool {
 	return false
 }
 
-// peers gives a link to one hub of each other region.
+// peers gives a link to one hub of each other region, or where this node is no hub and has none of those, to one of its own.
 func (a *announcer) peers() []*link {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	regions := map[string]bool{}
 	var out []*link
 	for _, l := range a.links {
-		if l.peer && !regions[l.region] && l.isUp() {
+		if (l.peer || !a.srv.isHub()) && !regions[l.region] && l.isUp() {
 			regions[l.region] = true
 			out = append(out, l)
 		}

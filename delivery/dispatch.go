@@ -15,6 +15,7 @@ type dispatcher struct {
 	offset  wire.Offset // of the event, for those who have it already; 0: it is for all
 	group   wire.GroupID
 	remote  []bundle      // of the present push
+	edges   []*remoteEdge // where the present user is
 	touched []*remoteEdge // since the last flush
 }
 
@@ -46,7 +47,7 @@ func (d *dispatcher) wanted(ev *wire.Event) bool {
 		return here || there
 	}
 	for _, user := range ev.Added {
-		if len(d.hub.srv.registry.sessions(user)) > 0 || len(d.hub.directory.edges(user)) > 0 {
+		if len(d.hub.srv.registry.sessions(user)) > 0 || d.hub.directory.anywhere(user) {
 			return true
 		}
 	}
@@ -120,7 +121,8 @@ func (d *dispatcher) give(p *push, user string) {
 	if d.offset == 0 || d.offset >= d.hub.places.next(d.group) {
 		d.local.give(p, user)
 	}
-	for _, e := range d.hub.directory.edges(user) {
+	d.edges = d.hub.directory.at(d.edges[:0], user)
+	for _, e := range d.edges {
 		if d.offset == 0 || d.offset >= e.next(d.group) {
 			d.bundle(e, user)
 		}

@@ -12,7 +12,8 @@ type greeter struct {
 	srv *Server
 
 	mu      sync.Mutex
-	waiting []greeting // in the order of their deadlines
+	waiting []greeting    // in the order of their deadlines
+	some    chan struct{} // has room for one: there is a first
 	wg      sync.WaitGroup
 }
 
@@ -22,7 +23,7 @@ type greeting struct {
 	deadline time.Time
 }
 
-func newGreeter(srv *Server) *greeter { return &greeter{srv: srv} }
+func newGreeter(srv *Server) *greeter { return &greeter{srv: srv, some: make(chan struct{}, 1)} }
 
 // helloTick is how late a missing hello may be noticed.
 const helloTick = 100 * time.Millisecond
@@ -37,8 +38,12 @@ func (g *greeter) open(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 				return
+			case <-g.some:
+				tick.Reset(helloTick)
 			case <-tick.C:
-				g.dismiss(time.Now())
+				if !g.dismiss(time.Now()) {
+					tick.Stop() // until somebody has to say hello
+				}
 			case <-sweep.C:
 				g.expire(g.srv.now())
 				g.srv.addresses.tidy()
@@ -54,11 +59,16 @@ func (g *greeter) close() { g.wg.Wait() }
 func (g *greeter) expect(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.waiting = append(g.waiting, greeting{s, time.Now().Add(g.srv.limits.HelloTimeout)})
+	if g.waiting = append(g.waiting, greeting{s, time.Now().Add(g.srv.limits.HelloTimeout)}); len(g.waiting) == 1 {
+		select {
+		case g.some <- struct{}{}:
+		default:
+		}
+	}
 }
 
-// dismiss closes the sessions whose time is over.
-func (g *greeter) dismiss(now time.Time) {
+// dismiss closes the sessions whose time is over, and tells whether others wait.
+func (g *greeter) dismiss(now time.Time) (others bool) {
 	g.mu.Lock()
 	n := 0
 	for n < len(g.waiting) && !now.Before(g.waiting[n].deadline) {
@@ -69,6 +79,7 @@ func (g *greeter) dismiss(now time.Time) {
 	if g.waiting = g.waiting[n:]; len(g.waiting) == 0 {
 		g.waiting = nil
 	}
+	others = len(g.waiting) > 0
 	g.mu.Unlock()
 	for _, late := range over {
 		late.s.mu.Lock()
@@ -78,6 +89,7 @@ func (g *greeter) dismiss(now time.Time) {
 			late.s.shut(closeUnauthenticated, "no hello in time")
 		}
 	}
+	return others
 }
 
 // expire closes the sessions whose token is over, by the same leeway as a check.

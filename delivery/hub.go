@@ -269,6 +269,7 @@ func (h *hub) detach(e *remoteEdge) {
 	for _, user := range h.directory.drop(e) {
 		h.presence.changed(user)
 	}
+	h.directory.leave(e)
 }
 
 // lookAgain has every session look into its chats, all or those of a group, because some events did not come.

@@ -17,9 +17,10 @@ const (
 // remoteEdge is another node of the region that is attached to this hub: what waits for it, and how far it is. Over the bound what waits is
 // dropped, and the edge is told of the gap, so that its sessions look into their chats.
 type remoteEdge struct {
-	hub  *hub
-	node string // the id of its process
-	size *batchSize
+	hub    *hub
+	node   string // the id of its process
+	number uint16 // in the hub's directory, while it is attached
+	size   *batchSize
 
 	places places // before which nothing of a group's feed is to be sent
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/delivery/relay"
@@ -18,6 +19,8 @@ const (
 	relayWrite   = 5 * time.Second // for one write
 	maxEdges     = 1024            // connections to one hub
 )
+
+var errManyEdges = errors.New("as many edges as there can be")
 
 // hubPort takes the connections of other nodes to this hub.
 type hubPort struct {
@@ -96,6 +99,8 @@ type attachment struct {
 	buf   []byte
 	hello relay.Hello
 	edge  *remoteEdge
+
+	asking atomic.Int64 // questions of the edge that other regions are asked about
 }
 
 // serve goes on until either end breaks off.
@@ -116,6 +121,9 @@ func (a *attachment) serve() error {
 		return nil
 	}
 	a.edge = newRemoteEdge(a.hub, a.hello.Node)
+	if !a.hub.directory.enter(a.edge) {
+		return errManyEdges
+	}
 	a.edge.answer(relay.AppendHello(nil, relay.KindWelcome, a.hub.srv.relayHello(false)))
 	ctx, stop := context.WithCancel(a.hub.ctx)
 	defer stop()
@@ -189,11 +197,27 @@ func (a *attachment) frame(k relay.Kind, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		a.edge.answer(relay.AppendAnswer(nil, relay.Answer{Number: q.Number, Presence: a.hub.presence.of(q.UserID)}))
+		a.asked(q)
 	default:
 		return fmt.Errorf("%w: kind %d of an edge", relay.ErrFrame, k)
 	}
 	return nil
+}
+
+// asked tells how present a user is: another region's hub, in this one; an edge, anywhere.
+func (a *attachment) asked(q relay.Ask) {
+	tell := func(p relay.Presence) {
+		a.edge.answer(relay.AppendAnswer(nil, relay.Answer{Number: q.Number, Presence: p}))
+	}
+	if a.hello.Peer || a.asking.Load() >= linkAsks { // more than an edge in order has under way
+		tell(a.hub.presence.of(q.UserID))
+		return
+	}
+	a.asking.Add(1) // here alone, so the bound holds
+	a.hub.srv.spawn(func() {
+		tell(a.hub.presence.anywhere(a.hub.ctx, q.UserID))
+		a.asking.Add(-1)
+	})
 }
 
 // users notes who is at the edge. What is dispatched after the answer heeds it.

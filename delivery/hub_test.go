@@ -187,3 +187,22 @@ func TestHubs_TypingAndPresenceReachOtherEdges(t *testing.T) {
 		t.Errorf("a stranger asks: %d", got)
 	}
 }
+
+// TestHubs_EdgesAloneAskWhoIsThere has a hub without clients and two edges that are no hubs: one asks how present a user at the other is.
+func TestHubs_EdgesAloneAskWhoIsThere(t *testing.T) {
+	cluster := sequencertest.Start(t, 1, 2).Addrs()
+	h := openEdge(t, cluster, asHub, func(cfg *Config) { cfg.NoClients = true })
+	sharedOut(t, h)
+	a, b := openEdge(t, cluster), openEdge(t, cluster)
+	ann, bob := fresh("ann"), fresh("bob")
+	a.group(ann, bob)
+	there := b.dial(bob)
+	status := func() any {
+		return a.must(ann, "GET", "/users/"+bob+"/presence", "", 200).json()["status"]
+	}
+	eventually(t, "the other edge to hear that he is there", func() bool { return status() == "online" })
+	there.send(`{"type":"presence","status":"away"}`)
+	eventually(t, "the other edge to hear that he is away", func() bool { return status() == "away" })
+	_ = there.ws.CloseNow()
+	eventually(t, "the other edge to hear that he is gone", func() bool { return status() == "offline" })
+}

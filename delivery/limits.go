@@ -20,6 +20,7 @@ type Limits struct {
 	HeaderBytes        int           // of one request's head; default 16 KiB
 	BodyBytes          int64         // of one request's body; default 128 KiB
 	FrameBytes         int           // of one message from a WebSocket client; default 64 KiB
+	PingInterval       time.Duration // a WebSocket client that has said nothing for so long is pinged; default 45 s
 	StallTimeout       time.Duration // a WebSocket client takes nothing of what waits for it; default 30 s
 	OutboxBytes        int           // waiting for one WebSocket client; default 1 MiB
 	Connections        int           // WebSockets of this edge; default 1,000,000
@@ -69,6 +70,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.HeaderBytes, 16<<10)
 	def(&l.BodyBytes, 128<<10)
 	def(&l.FrameBytes, 64<<10)
+	def(&l.PingInterval, 45*time.Second)
 	def(&l.StallTimeout, 30*time.Second)
 	def(&l.OutboxBytes, 1<<20)
 	def(&l.Connections, 1_000_000)

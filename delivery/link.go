@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	placesEvery = 250 * time.Millisecond // also the sign of life
+	placesEvery = 250 * time.Millisecond // of a hub; also the sign of life
+	edgePlaces  = time.Second            // of a node that is no hub: there may be many
 	linkHints   = 1024                   // that wait for one hub; more are dropped
 	linkAsks    = 1024                   // that wait for one hub's answer
 	linkSilence = 3 * time.Second        // without a frame of a hub that reads a feed: it tells of its progress every second
@@ -327,7 +328,7 @@ func (l *link) write(ctx context.Context, conn net.Conn) error {
 	if err := l.introduce(conn); err != nil {
 		return err
 	}
-	tick := time.NewTicker(placesEvery)
+	tick := time.NewTicker(l.every())
 	defer tick.Stop()
 	var out []byte
 	for {
@@ -416,9 +417,17 @@ func (l *link) isUp() bool {
 	return l.up
 }
 
-// alive tells whether the hub has said anything lately; it does so 4 times a second.
+// every is how often this node tells where it stands.
+func (l *link) every() time.Duration {
+	if l.srv.isHub() {
+		return placesEvery
+	}
+	return edgePlaces
+}
+
+// alive tells whether the hub has said anything lately; it answers each word of where this node stands.
 func (l *link) alive() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.up && time.Since(l.heard) < 4*placesEvery
+	return l.up && time.Since(l.heard) < 4*l.every()
 }

@@ -30,9 +30,10 @@ type memberCache struct {
 
 	mu      sync.Mutex
 	chats   map[string]*cachedChat
-	reading map[*cachedChat]struct{} // those of chats whose members are being read
-	large   map[string]struct{}      // chats that are not in the cache, and were large when they were looked at
-	recent  *list.List               // of *cachedChat, the most recently used in front; those that are being read are not in it
+	reading map[*cachedChat]struct{}             // those of chats whose members are being read
+	large   map[string]struct{}                  // chats that are not in the cache, and were large when they were looked at
+	looking map[string][]func(*wire.Chat, error) // by chat: who waits to hear whether it is small
+	recent  *list.List                           // of *cachedChat, the most recently used in front; those that are being read are not in it
 	members int
 	trails  int // messages of all chats whose sender is remembered
 }
@@ -55,7 +56,7 @@ func newMemberCache(srv *Server) *memberCache {
 		seq: srv.seq, after: srv.after, log: srv.log,
 		groupOf: func(chatID string) wire.GroupID { return wire.GroupOf(wire.SlotOf(chatID), max(srv.hub.size(), 1)) },
 		most:    srv.limits.CachedMembers, parkMax: srv.limits.ParkedEvents, timeout: srv.limits.RequestTimeout,
-		chats: map[string]*cachedChat{}, reading: map[*cachedChat]struct{}{}, large: map[string]struct{}{}, recent: list.New(),
+		chats: map[string]*cachedChat{}, reading: map[*cachedChat]struct{}{}, large: map[string]struct{}{}, looking: map[string][]func(*wire.Chat, error){}, recent: list.New(),
 	}
 }
 
@@ -157,34 +158,49 @@ func (m *memberCache) small(chatID string, most int, use func(*wire.Chat, error)
 	m.mu.Lock()
 	_, large := m.large[chatID]
 	_, known := m.chats[chatID]
+	waiting := m.looking[chatID]
+	look := !large && !known && len(waiting) == 0
+	if !large && !known && len(waiting) < m.parkMax {
+		m.looking[chatID] = append(waiting, use)
+		use = nil
+	}
 	m.mu.Unlock()
 	switch {
+	case look:
+		m.look(chatID, most)
+	case use == nil: // it waits
 	case known:
 		m.chat(chatID, use)
 	case large:
 		use(nil, errLarge)
 	default:
-		m.seq.GetChatAsync(m.timeout, chatID, "", func(view *wire.ChatView, err error) {
-			if err == nil && len(view.Members) > most {
-				m.noteLarge(chatID)
-				err = errLarge
-			}
-			if err != nil {
-				use(nil, err)
-				return
-			}
-			use(&view.Chat, nil)
-		})
+		use(nil, wire.ErrBusy)
 	}
 }
 
-func (m *memberCache) noteLarge(chatID string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.large) >= maxLarge {
-		clear(m.large)
-	}
-	m.large[chatID] = struct{}{}
+// look reads a chat for those who wait to hear whether it is small.
+func (m *memberCache) look(chatID string, most int) {
+	m.seq.GetChatAsync(m.timeout, chatID, "", func(view *wire.ChatView, err error) {
+		var chat *wire.Chat
+		if err == nil {
+			if chat = &view.Chat; len(chat.Members) > most {
+				chat, err = nil, errLarge
+			}
+		}
+		m.mu.Lock()
+		waiting := m.looking[chatID]
+		delete(m.looking, chatID)
+		if errors.Is(err, errLarge) {
+			if len(m.large) >= maxLarge {
+				clear(m.large)
+			}
+			m.large[chatID] = struct{}{}
+		}
+		m.mu.Unlock()
+		for _, use := range waiting {
+			use(chat, err)
+		}
+	})
 }
 
 // read asks the chat's leader for it.

@@ -46,23 +46,21 @@ func (m *memoryMeter) perConnection(connections int) float64 {
 }
 
 const (
+	settled   = time.Second // when a node has come up
 	tidyEvery = 30 * time.Second
-	tidyWaste = 16 << 20 // bytes that are left alone
+	tidyWaste = 4 << 20 // bytes that are left alone
 )
 
 // tidy gives memory back that only a storm needed, until ctx ends. Sessions that come all at once leave as much garbage as they leave
 // sessions, and then, idle, no reason to collect it; the runtime alone would keep it, and as much again.
-func (m *memoryMeter) tidy(ctx context.Context) {
-	tick := time.NewTicker(tidyEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if waste, live := heapWaste(); waste > max(tidyWaste, live/4) {
-				debug.FreeOSMemory()
-			}
+// It also notes what the process has while there are no connections, should nobody ask for metrics then.
+func (m *memoryMeter) tidy(ctx context.Context, connections func() int) {
+	for wait := settled; pause(ctx, wait); wait = tidyEvery {
+		if waste, live := heapWaste(); waste > max(tidyWaste, live/8) {
+			debug.FreeOSMemory()
+		}
+		if connections() == 0 {
+			m.base.Store(m.resident())
 		}
 	}
 }

@@ -13,15 +13,15 @@ import (
 
 // presence knows who of the region's users is online, away or offline, by what this node's sessions and the attached edges tell. Who loses
 // his last connection is offline only when he does not come back within PresenceGrace, so that a reconnect, a drained edge or a lost hub is
-// no news. Every hub knows all; the one that reads the feed of a user's group tells others of him and has his last seen written.
+// no news. Every hub knows all, in its directory; the one that reads the feed of a user's group tells others of him and has his last seen
+// written. A node that is no hub knows nothing, and asks one.
 type presence struct {
 	srv *Server
 
 	mu      sync.Mutex
-	known   map[string]relay.Status // of everybody who is not offline
-	leaving []departure             // in the order of their ends
-	gone    map[string]time.Time    // of those who are in leaving: when they went
-	news    map[string]struct{}     // users to look at
+	leaving []departure          // in the order of their ends
+	gone    map[string]time.Time // of those who are in leaving: when they went
+	news    map[string]struct{}  // users to look at
 
 	wake    chan struct{}
 	publish chan change
@@ -47,7 +47,7 @@ const presenceTellers = 8
 
 func newPresence(srv *Server) *presence {
 	return &presence{
-		srv: srv, known: map[string]relay.Status{}, gone: map[string]time.Time{}, wake: make(chan struct{}, 1),
+		srv: srv, gone: map[string]time.Time{}, wake: make(chan struct{}, 1),
 		publish: make(chan change, srv.limits.PresenceQueue), pace: rate.NewLimiter(rate.Limit(srv.limits.PresenceRate), 50),
 	}
 }
@@ -90,7 +90,10 @@ func (p *presence) changed(user string) {
 func (p *presence) of(user string) relay.Presence {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.known[user]
+	s := p.srv.hub.directory.told(user)
+	if !p.srv.isHub() {
+		s = p.srv.registry.status(user)
+	}
 	at := p.gone[user]
 	if at.IsZero() && s != relay.Offline {
 		at = p.srv.now()
@@ -133,10 +136,11 @@ func (p *presence) look(user string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_, leaving := p.gone[user]
-	switch was := p.known[user]; {
+	switch was := p.srv.hub.directory.told(user); {
 	case now != relay.Offline:
 		delete(p.gone, user)
-		if p.known[user] = now; now != was {
+		if now != was {
+			p.srv.hub.directory.tell(user, now)
 			p.queueLocked(change{user, relay.Presence{Status: now, LastSeen: wire.Millis(p.srv.now().UnixMilli())}})
 		}
 	case was != relay.Offline && !leaving:
@@ -157,7 +161,7 @@ func (p *presence) depart(now time.Time) {
 			continue // he came back
 		}
 		delete(p.gone, d.user)
-		delete(p.known, d.user)
+		p.srv.hub.directory.tell(d.user, relay.Offline)
 		p.queueLocked(change{d.user, relay.Presence{LastSeen: wire.Millis(d.went.UnixMilli())}})
 	}
 	clear(p.leaving[:n])
@@ -218,9 +222,13 @@ func (p *presence) tell(ctx context.Context, c change) {
 // abroadTime is how long other regions may take to say how present a user is there.
 const abroadTime = 500 * time.Millisecond
 
-// abroad asks one hub of each other region.
+// abroad asks one hub of each other region. A node that is no hub asks one of its own region, which asks the others.
 func (p *presence) abroad(ctx context.Context, user string) (best relay.Presence) {
-	ctx, cancel := context.WithTimeout(ctx, abroadTime)
+	patience := abroadTime
+	if !p.srv.isHub() {
+		patience *= 2
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, l := range p.srv.announcer.peers() {
 		if there, err := l.ask(ctx, user); err == nil && (there.Status > best.Status || there.LastSeen > best.LastSeen) {
@@ -228,6 +236,19 @@ func (p *presence) abroad(ctx context.Context, user string) (best relay.Presence
 		}
 	}
 	return best
+}
+
+// anywhere tells how present a user is, in this region or in another.
+func (p *presence) anywhere(ctx context.Context, user string) relay.Presence {
+	here := p.of(user)
+	if here.Status == relay.Online || here.Status != relay.Offline && p.srv.isHub() {
+		return here
+	}
+	there := p.abroad(ctx, user)
+	if there.Status > here.Status || here.Status == relay.Offline && there.LastSeen > here.LastSeen {
+		return there
+	}
+	return here
 }
 
 // flushSeen has it written that all who are here now were here, because this node ends and there is no other hub that would see them go.

@@ -38,6 +38,7 @@ type receiptWriter struct {
 	order   []*waitingMarks          // by when they are due
 	count   int                      // of marks in pending
 	full    chan struct{}            // has room for one: write before the delay is over
+	some    chan struct{}            // has room for one: there is a first to write
 	wg      sync.WaitGroup
 }
 
@@ -45,7 +46,7 @@ func newReceiptWriter(srv *Server) *receiptWriter {
 	return &receiptWriter{
 		seq: srv.seq, stats: srv.stats, delay: srv.limits.ReceiptDelay, most: srv.limits.PendingReceipts,
 		timeout: srv.limits.RequestTimeout, log: srv.log,
-		pending: map[string]*waitingMarks{}, full: make(chan struct{}, 1),
+		pending: map[string]*waitingMarks{}, full: make(chan struct{}, 1), some: make(chan struct{}, 1),
 	}
 }
 
@@ -74,7 +75,12 @@ func (w *receiptWriter) merge(chatID string, m wire.Mark) *problem {
 	if chat == nil {
 		chat = &waitingMarks{chatID: chatID, marks: map[string]wire.Mark{}, due: time.Now().Add(w.delay)}
 		w.pending[chatID] = chat
-		w.order = append(w.order, chat)
+		if w.order = append(w.order, chat); len(w.order) == 1 {
+			select {
+			case w.some <- struct{}{}:
+			default:
+			}
+		}
 	}
 	if ok {
 		w.stats.marksMerged.Add(1)
@@ -102,9 +108,18 @@ func (w *receiptWriter) forget() {
 // open starts the writing goroutine. When ctx ends it writes what it has and stops.
 func (w *receiptWriter) open(ctx context.Context) {
 	w.wg.Go(func() {
-		tick := time.NewTicker(max(w.delay/receiptTicks, time.Millisecond))
+		every := max(w.delay/receiptTicks, time.Millisecond)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
+			if w.idle() {
+				tick.Stop()
+				select {
+				case <-ctx.Done():
+				case <-w.some:
+				}
+				tick.Reset(every)
+			}
 			select {
 			case <-ctx.Done():
 				w.write(w.take(time.Now().Add(w.delay)))
@@ -116,6 +131,13 @@ func (w *receiptWriter) open(ctx context.Context) {
 			}
 		}
 	})
+}
+
+// idle tells whether nothing waits.
+func (w *receiptWriter) idle() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.order) == 0
 }
 
 // take takes the marks out that are due by a time.

@@ -29,12 +29,7 @@ func (s *Server) getPresence(ctx context.Context, c *call) error {
 
 // presenceOf asks those who know: the hubs of the regions, and where no one has him the sequencer for when he was last there.
 func (s *Server) presenceOf(ctx context.Context, user string) (relay.Presence, error) {
-	p := s.presence.of(user)
-	if p.Status == relay.Offline {
-		if far := s.presence.abroad(ctx, user); far.Status != relay.Offline || far.LastSeen > p.LastSeen {
-			p = far
-		}
-	}
+	p := s.presence.anywhere(ctx, user)
 	if p.LastSeen != 0 {
 		return p, nil
 	}

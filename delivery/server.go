@@ -158,7 +158,9 @@ func Open(cfg Config) (*Server, error) {
 	work, stopWork := context.WithCancel(context.Background())
 	writing, stopReceipts := context.WithCancel(context.Background())
 	s.stopWork, s.stopReceipts = stopWork, stopReceipts
-	s.presence.open(work)
+	if s.isHub() {
+		s.presence.open(work)
+	}
 	s.announcer.open(work)
 	s.hub.open(work)
 	if s.hubPort != nil {
@@ -170,7 +172,7 @@ func Open(cfg Config) (*Server, error) {
 	s.wg.Go(func() { s.rollout.run(work) })
 	s.loads.open(work)
 	s.greeter.open(work)
-	s.wg.Go(func() { s.memory.tidy(work) })
+	s.wg.Go(func() { s.memory.tidy(work, s.engine.conns) })
 	if s.keys.remote != nil {
 		s.keys.remote.open(work)
 	}
@@ -213,7 +215,9 @@ func newServer(cfg Config) *Server {
 	s.history = newHistory(s)
 	s.registry = newRegistry(s.limits.UserConnections, func(user string) {
 		s.announcer.changed(user)
-		s.presence.changed(user)
+		if s.isHub() {
+			s.presence.changed(user)
+		}
 	})
 	s.hub = newHub(s)
 	s.hub.presence = s.presence
@@ -227,6 +231,7 @@ func newServer(cfg Config) *Server {
 	s.addresses = newAddresses(s.limits, cfg.UnlimitedAddresses)
 	s.engine = newEngine(engineConfig{
 		MaxConns: s.limits.Connections, MaxFrameBytes: s.limits.FrameBytes, OutboxBytes: s.limits.OutboxBytes, StallTimeout: s.limits.StallTimeout,
+		PingInterval:   s.limits.PingInterval,
 		AllowedOrigins: cfg.OriginAllow, Addresses: s.addresses, Logger: s.log, Closed: s.stats.closed,
 	})
 	s.http = &http.Server{
@@ -259,6 +264,8 @@ func (s *Server) listen() error {
 	s.sharer = newSharer(s, s.id, addr)
 	return nil
 }
+
+func (s *Server) isHub() bool { return s.cfg.HubAddr != "" }
 
 // region is the name under which the hubs of one region share the feeds. Nodes of two epochs, as there are for a moment when a cluster was
 // restored, are in different ones: places in feeds mean nothing between them.

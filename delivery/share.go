@@ -58,7 +58,11 @@ func (s *sharer) run(ctx context.Context) {
 	case <-s.srv.hub.positioned:
 	}
 	s.region = s.srv.region() // the epoch is known now
-	tick := time.NewTicker(s.srv.limits.LeaseTime / 4)
+	every := s.srv.limits.LeaseTime / 4
+	if !s.isHub {
+		every *= 2 // it prolongs nothing, and there may be many
+	}
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		s.round(ctx)

@@ -7,7 +7,7 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// errCrossSlot is Redis's answer to keys that are not together.
+// errCrossSlot is Redis's answer to keys that are not together. Those of one group are.
 const errCrossSlot = redisError("CROSSSLOT Keys in request don't hash to the same slot")
 
 // member finds one of a chat's members, and what of the log he may read.
@@ -108,7 +108,7 @@ func chatHead(_ *conn, k *call, a args) error {
 		if err != nil {
 			return err
 		}
-		if i > 0 && wire.SlotOf(chatID) != wire.SlotOf(how.key) {
+		if i > 0 && !k.conn.node.together(chatID, how.key) {
 			return errCrossSlot
 		}
 		how.key = chatID

@@ -149,7 +149,8 @@ var script = []step{
 		command: "CHAT.HEAD g1 g1 FOR bob",
 		has:     map[string]any{"1": map[string]any{"deliveredUpTo": 2, "readUpTo": 2, "from": 1}},
 	},
-	{command: "CHAT.HEAD g1 d1", fails: "CROSSSLOT"},
+	{command: "CHAT.HEAD g1 d1", has: map[string]any{"1": map[string]any{"chatId": "d1", "lastSeq": 0, "hotFrom": 1, "lamport": 0}}}, // another slot of the group
+	{command: "CHAT.HEAD g1 d1 g2", fails: "CROSSSLOT"},
 	{command: "CHAT.HEAD g1 FOR b*b", fails: "ERR"},
 
 	{command: "USER.PAIR alice bob d1", is: "d1"},

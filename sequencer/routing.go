@@ -24,6 +24,13 @@ func (n *Node) route(key string) (*host, wire.Slot, error) {
 	return nil, slot, n.elsewhere(id, slot)
 }
 
+// together tells whether two keys are of one slot or, where the groups are known, of one group.
+func (n *Node) together(a, b string) bool {
+	s, t := wire.SlotOf(a), wire.SlotOf(b)
+	groups := len(n.replicas().groups)
+	return s == t || groups > 0 && wire.GroupOf(s, groups) == wire.GroupOf(t, groups)
+}
+
 // elsewhere says where a group is that this node holds no replica of: at its leader, or where nobody tells who that is at
 // one of its replicas, which knows.
 func (n *Node) elsewhere(id wire.GroupID, slot wire.Slot) error {

@@ -21,7 +21,7 @@ import (
 )
 
 func (a *app) benchCommand() *cobra.Command {
-	bench := parent("bench", "Load a cluster from outside, measure it, and check its promises", a.benchIdleCommand(), a.benchCompareCommand(), a.benchWorkerCommand(), a.benchPeersCommand(), a.benchUnitsCommand())
+	bench := parent("bench", "Load a cluster from outside, measure it, and check its promises", a.benchIdleCommand(), a.benchPlainCommand(), a.benchCompareCommand(), a.benchWorkerCommand(), a.benchPeersCommand(), a.benchUnitsCommand())
 	for _, name := range scenario.Names() {
 		if name == "idle" {
 			continue

@@ -28,6 +28,7 @@ type Config struct {
 	Check     CheckConfig     `koanf:"check"`
 	Doctor    DoctorConfig    `koanf:"doctor"`
 	Bench     BenchConfig     `koanf:"bench"`
+	Plain     PlainConfig     `koanf:"plain"`
 	Load      LoadConfig      `koanf:"load"`
 	Worker    WorkerConfig    `koanf:"worker"`
 	Peers     PeersConfig     `koanf:"peers"`
@@ -121,13 +122,14 @@ type DeliveryConfig struct {
 	TLSCert       string   `koanf:"tls-cert" doc:"file with this edge's certificate (PEM)"`
 	TLSKey        string   `koanf:"tls-key" doc:"file with the key (PEM) of that certificate"`
 
-	AddressConnections int      `koanf:"address-connections" doc:"WebSockets of one client address (IPv6: of its /64); negative for no limit"`
-	AddressHandshakes  int      `koanf:"address-handshakes" doc:"WebSocket handshakes of one address in a second, ten times as many at once; negative for no limit"`
-	AddressFailures    int      `koanf:"address-failures" doc:"refused tokens of one address in a second, ten times as many at once; negative for no limit"`
-	AddressRequests    int      `koanf:"address-requests" doc:"TCP connections of one address that are no WebSockets (yet); negative for no limit"`
-	RequestConnections int      `koanf:"request-connections" doc:"TCP connections of all addresses that are no WebSockets (yet); negative for no limit"`
-	SendsPerSecond     int      `koanf:"sends-per-second" doc:"messages that one user may send in a second, twice as many at once; 0 is the default, 20"`
-	UnlimitedAddresses []string `koanf:"unlimited-addresses" doc:"addresses and networks (CIDR) of load balancers and load testers: no limit of an address holds for them"`
+	PingEvery          time.Duration `koanf:"ping-every" doc:"a client that has said nothing for so long is pinged; NATs and proxies forget connections that are silent for longer than theirs"`
+	AddressConnections int           `koanf:"address-connections" doc:"WebSockets of one client address (IPv6: of its /64); negative for no limit"`
+	AddressHandshakes  int           `koanf:"address-handshakes" doc:"WebSocket handshakes of one address in a second, ten times as many at once; negative for no limit"`
+	AddressFailures    int           `koanf:"address-failures" doc:"refused tokens of one address in a second, ten times as many at once; negative for no limit"`
+	AddressRequests    int           `koanf:"address-requests" doc:"TCP connections of one address that are no WebSockets (yet); negative for no limit"`
+	RequestConnections int           `koanf:"request-connections" doc:"TCP connections of all addresses that are no WebSockets (yet); negative for no limit"`
+	SendsPerSecond     int           `koanf:"sends-per-second" doc:"messages that one user may send in a second, twice as many at once; 0 is the default, 20"`
+	UnlimitedAddresses []string      `koanf:"unlimited-addresses" doc:"addresses and networks (CIDR) of load balancers and load testers: no limit of an address holds for them"`
 }
 
 // PushConfig is how users who are away are told of messages, by the edges, which register their devices, and by the notifiers.
@@ -175,12 +177,18 @@ type BenchConfig struct {
 	Metrics     string        `koanf:"metrics" doc:"operations port of that node, http://host:port; empty for no memory"`
 	SecretFile  string        `koanf:"secret-file" doc:"file with the HS256 secret for the users' tokens"`
 	NoAuth      bool          `koanf:"no-auth" doc:"show 'user:NAME' in place of a token"`
-	Connections int           `koanf:"connections" doc:"users, with one connection each"`
+	Connections int           `koanf:"connections" doc:"users, with one connection each; 0 with --users to make their chats only"`
 	FirstUser   int           `koanf:"first-user" doc:"number of the first of them; runs beside one another have users of their own"`
+	Users       int           `koanf:"users" doc:"users that there are in all, of all runs; after the last number the first comes again. 0 for as many as connections"`
 	Chats       int           `koanf:"chats" doc:"groups that each user is in"`
 	Members     int           `koanf:"members" doc:"members of each group"`
 	Rate        int           `koanf:"rate" doc:"connections begun in a second"`
 	Hold        time.Duration `koanf:"hold" doc:"how long the connections stay when all are there"`
+}
+
+// PlainConfig is a server to compare with.
+type PlainConfig struct {
+	Addr string `koanf:"addr" doc:"address of the plain server; loopback only"`
 }
 
 // RaftConfig is where the raft commands ask.
@@ -286,7 +294,7 @@ func defaultConfig() Config {
 		},
 		Delivery: DeliveryConfig{
 			Addr: "127.0.0.1:8080", OpsAddr: "127.0.0.1:9091", HubAddr: "127.0.0.1:0", Region: "local", Roles: []string{"edge", "hub", "notifier"},
-			Username: trust.DefaultUser, AddressConnections: 4096, AddressHandshakes: 100, AddressFailures: 50, AddressRequests: 2048,
+			Username: trust.DefaultUser, PingEvery: 45 * time.Second, AddressConnections: 4096, AddressHandshakes: 100, AddressFailures: 50, AddressRequests: 2048,
 			RequestConnections: 32_768, UnlimitedAddresses: []string{"127.0.0.0/8", "::1/128"},
 		},
 		Push:  PushConfig{Grace: 5 * time.Second, Badge: true, TTL: 72 * time.Hour},
@@ -304,6 +312,7 @@ func defaultConfig() Config {
 			LagWarning: 1000, LagCritical: 10_000, Edges: []string{"http://127.0.0.1:9091"},
 			ArchiveLagWarning: time.Hour, ArchiveLagCritical: 24 * time.Hour,
 		},
+		Plain:  PlainConfig{Addr: "127.0.0.1:8081"},
 		Load:   defaultLoad(),
 		Peers:  defaultPeers(),
 		Units:  UnitsConfig{Out: "units.json", Connections: 5000, Size: 200, For: 10 * time.Second},

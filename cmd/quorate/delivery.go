@@ -198,7 +198,7 @@ func (c *DeliveryConfig) edgeConfig(logger *slog.Logger) (delivery.Config, error
 		Addr: c.Addr, Sequencers: c.Sequencers, Region: c.Region, NoAuth: c.NoAuth, Logger: logger,
 		NoClients: !slices.Contains(c.Roles, "edge"),
 		Limits: delivery.Limits{
-			SendsPerSecond: float64(c.SendsPerSecond), SendBurst: 2 * c.SendsPerSecond,
+			PingInterval: c.PingEvery, SendsPerSecond: float64(c.SendsPerSecond), SendBurst: 2 * c.SendsPerSecond,
 			AddressConnections: c.AddressConnections, AddressHandshakes: c.AddressHandshakes, AddressFailures: c.AddressFailures,
 			AddressRequests: c.AddressRequests, RequestConnections: c.RequestConnections,
 		},

@@ -135,7 +135,7 @@ func inRanges(port int, list string) bool {
 const fewWaiting = 1024
 
 // checkKernel looks at what bounds a storm of new connections.
-func checkKernel(_ context.Context, _ *DoctorConfig, m machine) (found []*diagnosis) {
+func checkKernel(_ context.Context, c *DoctorConfig, m machine) (found []*diagnosis) {
 	for name, file := range map[string]string{
 		"net.core.somaxconn":           "/proc/sys/net/core/somaxconn",
 		"net.ipv4.tcp_max_syn_backlog": "/proc/sys/net/ipv4/tcp_max_syn_backlog",
@@ -149,6 +149,44 @@ func checkKernel(_ context.Context, _ *DoctorConfig, m machine) (found []*diagno
 			found = append(found, pass(name, "%d", n))
 		}
 	}
+	if d := connTracking(c, m); d != nil {
+		found = append(found, d)
+	}
+	if d := socketMemory(c, m); d != nil {
+		found = append(found, d)
+	}
 	slices.SortFunc(found, func(a, b *diagnosis) int { return strings.Compare(a.Check, b.Check) })
 	return found
+}
+
+// connTracking looks at the firewall's table of connections, where it keeps one: over its bound, packets of new ones are dropped.
+func connTracking(c *DoctorConfig, m machine) *diagnosis {
+	const check = "net.netfilter.nf_conntrack_max"
+	most, ok := m.number("/proc/sys/net/netfilter/nf_conntrack_max")
+	count, counts := m.number("/proc/sys/net/netfilter/nf_conntrack_count")
+	switch need := uint64(c.Connections) * 5 / 4; {
+	case !ok || !counts || count == 0: // no rule asks for it
+		return nil
+	case most < need:
+		return warn(check, fmt.Sprintf("sysctl %s=%d, or let the firewall not track the clients' port", check, need), "%d, for %d connections", most, c.Connections)
+	}
+	return pass(check, "%d", most)
+}
+
+// socketMemory looks at how much data all sockets together may hold before the kernel makes each do with less: a page for a quarter of
+// the connections at a time.
+func socketMemory(c *DoctorConfig, m machine) *diagnosis {
+	const check = "net.ipv4.tcp_mem"
+	text, err := m.file("/proc/sys/net/ipv4/tcp_mem")
+	if err != nil {
+		return nil
+	}
+	var low, pressure, high int
+	if _, err := fmt.Sscan(text, &low, &pressure, &high); err != nil {
+		return nil
+	}
+	if need := c.Connections / 4; pressure < need {
+		return warn(check, fmt.Sprintf("sysctl %s='%d %d %d'", check, need/2, need, 2*need), "%d pages before pressure, for %d connections", pressure, c.Connections)
+	}
+	return pass(check, "%d pages before pressure", pressure)
 }

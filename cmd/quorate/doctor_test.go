@@ -44,6 +44,9 @@ func healthyMachine() *patient {
 			"/proc/sys/net/ipv4/ip_local_reserved_ports":                       "",
 			"/proc/sys/net/core/somaxconn":                                     "4096",
 			"/proc/sys/net/ipv4/tcp_max_syn_backlog":                           "2048",
+			"/proc/sys/net/ipv4/tcp_mem":                                       "90000\t120000\t180000",
+			"/proc/sys/net/netfilter/nf_conntrack_max":                         "262144",
+			"/proc/sys/net/netfilter/nf_conntrack_count":                       "7",
 			"/sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc",
 		},
 		config: DoctorConfig{Data: "/data", Listen: []string{"127.0.0.1:7300"}, Peers: []string{"10.0.0.2:7300"}, Connections: 10_000, Fsyncs: 100},
@@ -93,16 +96,23 @@ func TestDoctor_EachIllness(t *testing.T) {
 		verdict verdict
 		makeIll func(p *patient)
 	}{
-		"slow fsync":           {"fsync", verdictWarn, func(p *patient) { fillTimes(p, 2, 30*time.Millisecond) }},
-		"very slow fsync":      {"fsync", verdictFail, func(p *patient) { fillTimes(p, 2, 300*time.Millisecond) }},
-		"fsync that lies":      {"fsync", verdictWarn, func(p *patient) { fillTimes(p, 100, time.Microsecond) }},
-		"no right to write":    {"fsync", verdictFail, func(p *patient) { p.fails["fsync"] = fs.ErrPermission }},
-		"disk nearly full":     {"disk space", verdictWarn, func(p *patient) { p.space.FreeBytes = 12 << 30 }},
-		"disk full":            {"disk space", verdictFail, func(p *patient) { p.space.FreeBytes = 1 << 20 }},
-		"data in memory":       {"file system", verdictFail, func(p *patient) { p.space.Type = "tmpfs" }},
-		"data over a network":  {"file system", verdictWarn, func(p *patient) { p.space.Type = "nfs" }},
-		"no inodes":            {"inodes", verdictFail, func(p *patient) { p.space.FreeInodes = 5 }},
-		"little memory":        {"memory", verdictWarn, func(p *patient) { p.files["/proc/meminfo"] = meminfo("3000000", "0") }},
+		"slow fsync":          {"fsync", verdictWarn, func(p *patient) { fillTimes(p, 2, 30*time.Millisecond) }},
+		"very slow fsync":     {"fsync", verdictFail, func(p *patient) { fillTimes(p, 2, 300*time.Millisecond) }},
+		"fsync that lies":     {"fsync", verdictWarn, func(p *patient) { fillTimes(p, 100, time.Microsecond) }},
+		"no right to write":   {"fsync", verdictFail, func(p *patient) { p.fails["fsync"] = fs.ErrPermission }},
+		"disk nearly full":    {"disk space", verdictWarn, func(p *patient) { p.space.FreeBytes = 12 << 30 }},
+		"disk full":           {"disk space", verdictFail, func(p *patient) { p.space.FreeBytes = 1 << 20 }},
+		"data in memory":      {"file system", verdictFail, func(p *patient) { p.space.Type = "tmpfs" }},
+		"data over a network": {"file system", verdictWarn, func(p *patient) { p.space.Type = "nfs" }},
+		"no inodes":           {"inodes", verdictFail, func(p *patient) { p.space.FreeInodes = 5 }},
+		"little memory":       {"memory", verdictWarn, func(p *patient) { p.files["/proc/meminfo"] = meminfo("3000000", "0") }},
+		"many clients": {"memory", verdictWarn, func(p *patient) {
+			p.limit, p.files["/proc/sys/net/netfilter/nf_conntrack_count"] = 9_000_000, "0"
+			p.files["/proc/sys/net/ipv4/tcp_mem"], p.files["/proc/sys/fs/nr_open"] = "1 1000000 1000000", "9000000"
+			p.config.Connections = 3_000_000
+		}},
+		"tracked clients":      {"net.netfilter.nf_conntrack_max", verdictWarn, func(p *patient) { p.files["/proc/sys/net/netfilter/nf_conntrack_max"] = "8192" }},
+		"little for sockets":   {"net.ipv4.tcp_mem", verdictWarn, func(p *patient) { p.files["/proc/sys/net/ipv4/tcp_mem"] = "100 200 400" }},
 		"memory limit":         {"memory", verdictFail, func(p *patient) { p.files["/sys/fs/cgroup/memory.max"] = "536870912" }},
 		"swap":                 {"swap", verdictWarn, func(p *patient) { p.files["/proc/meminfo"] = meminfo("8388608", "1000") }},
 		"huge pages":           {"transparent huge pages", verdictWarn, func(p *patient) { p.files["/sys/kernel/mm/transparent_hugepage/enabled"] = "[always] madvise never" }},

@@ -2,7 +2,10 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
+	"time"
 )
 
 // headWindow bounds how many CHAT.HEAD commands one call of Heads has under way, and headChunk the chats in each.
@@ -11,7 +14,10 @@ const (
 	headChunk  = 128
 )
 
-// headPart is one CHAT.HEAD: the chats of one slot, with their places in the answer.
+// slotsApart is for how long chats of different slots are not asked for together, after a node has refused that: those of earlier versions do.
+const slotsApart = time.Minute
+
+// headPart is one CHAT.HEAD: the chats of one group, or slot, with their places in the answer.
 type headPart struct {
 	chatIDs []string
 	places  []int
@@ -27,9 +33,25 @@ type headAnswer struct {
 // Heads reads where chats stand, for a member or with forUser "" for nobody. The chats may be in any slots; the answer has
 // their order. It fails as a whole with the first error.
 func (c *Client) Heads(ctx context.Context, chatIDs []string, forUser string) ([]Head, error) {
+	if table := c.routing.table.Load(); table != nil && c.now() >= time.Duration(c.slotsApart.Load()) {
+		groups := len(table.groups)
+		heads, err := c.heads(ctx, splitHeads(chatIDs, func(s Slot) int { return int(GroupOf(s, groups)) }), len(chatIDs), forUser)
+		if !isCrossSlot(err) {
+			return heads, err
+		}
+		c.slotsApart.Store(int64(c.now() + slotsApart))
+	}
+	return c.heads(ctx, splitHeads(chatIDs, func(s Slot) int { return int(s) }), len(chatIDs), forUser)
+}
+
+func isCrossSlot(err error) bool {
+	return errors.Is(err, ErrBadRequest) && strings.Contains(err.Error(), "CROSSSLOT")
+}
+
+// heads asks for all parts of n chats.
+func (c *Client) heads(ctx context.Context, parts []*headPart, n int, forUser string) ([]Head, error) {
 	var (
-		parts   = splitHeads(chatIDs)
-		heads   = make([]Head, len(chatIDs))
+		heads   = make([]Head, n)
 		answers = make(chan headAnswer, min(headWindow, len(parts)))
 		asked   []*request
 		open    int
@@ -67,15 +89,16 @@ func (c *Client) Heads(ctx context.Context, chatIDs []string, forUser string) ([
 	return heads, nil
 }
 
-func splitHeads(chatIDs []string) []*headPart {
+// splitHeads puts the chats into parts, those of one slot, or of one place that together gives for slots, together.
+func splitHeads(chatIDs []string, together func(Slot) int) []*headPart {
 	var parts []*headPart
-	bySlot := make(map[Slot]*headPart, len(chatIDs))
+	byPlace := make(map[int]*headPart, len(chatIDs))
 	for i, chatID := range chatIDs {
-		slot := SlotOf(chatID)
-		part := bySlot[slot]
+		place := together(SlotOf(chatID))
+		part := byPlace[place]
 		if part == nil || len(part.chatIDs) == headChunk {
 			part = &headPart{}
-			bySlot[slot], parts = part, append(parts, part)
+			byPlace[place], parts = part, append(parts, part)
 		}
 		part.chatIDs, part.places = append(part.chatIDs, chatID), append(part.places, i)
 	}

@@ -198,11 +198,24 @@ func TestClient_Range(t *testing.T) {
 	}
 }
 
-// TestClient_Heads asks about chats of two groups, two of them in one slot, and some that are not there.
+// TestClient_Heads asks about chats of one group, two of them in one slot, and some that are not there.
 func TestClient_Heads(t *testing.T) {
+	testHeads(t, false, func(slots int) bool { return slots > 1 })
+}
+
+// TestClient_HeadsOfNodesThatWantOneSlot asks a node of an earlier version. It refuses once.
+func TestClient_HeadsOfNodesThatWantOneSlot(t *testing.T) {
+	testHeads(t, true, func(slots int) bool { return slots == 1 })
+}
+
+// testHeads asks a node that takes chats of several slots in one command, or does not. fits tells of how many slots the last command may be.
+func testHeads(t *testing.T, apart bool, fits func(slots int) bool) {
 	n, c := single(t, wire.ClientConfig{}, func(_ *fakeConn, args []string) string {
 		if args[1] == "broken" {
 			return "-ERR no\r\n"
+		}
+		if apart && slotsIn(args[1:len(args)-2]) > 1 {
+			return "-CROSSSLOT Keys in request don't hash to the same slot\r\n"
 		}
 		var heads []string
 		for _, chat := range args[1 : len(args)-2] {
@@ -238,8 +251,16 @@ func TestClient_Heads(t *testing.T) {
 			t.Errorf("%s: %+v", chats[i], h)
 		}
 	}
-	if got := n.commands()[0]; got != "CHAT.HEAD tea "+twin+" FOR ann" {
-		t.Errorf("the first command was %q", got)
+	commands := n.commands()
+	last := strings.Fields(commands[len(commands)-1])
+	if !fits(slotsIn(last[1 : len(last)-2])) {
+		t.Errorf("the last command was %q", last)
+	}
+	if heads, err := c.Heads(ctx, chats[:3], "ann"); err != nil || len(heads) != 3 {
+		t.Errorf("again: %v, %v", heads, err)
+	}
+	if got := n.commands()[len(commands):]; apart && (len(got) != 2 || !strings.HasPrefix(got[0], "CHAT.HEAD tea "+twin+" ") && !strings.HasPrefix(got[1], "CHAT.HEAD tea "+twin+" ")) {
+		t.Errorf("again asked %q", got)
 	}
 	if heads, err := c.Heads(ctx, nil, ""); err != nil || len(heads) != 0 {
 		t.Errorf("none: %v, %v", heads, err)
@@ -263,6 +284,14 @@ func TestClient_Heads(t *testing.T) {
 	if _, err := c.Heads(ended, chats, "ann"); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
+}
+
+func slotsIn(chats []string) int {
+	slots := map[wire.Slot]bool{}
+	for _, id := range chats {
+		slots[wire.SlotOf(id)] = true
+	}
+	return len(slots)
 }
 
 func TestClient_Receipts(t *testing.T) {

@@ -60,8 +60,10 @@ type Client struct {
 	wheel   wheel // holds every request that is under way
 	pending budget
 	routing routing
-	cold    *breaker               // of requests sent while no topology is known
-	meta    atomic.Pointer[string] // address of the node for commands of the meta group: its leader, as soon as one has told
+	cold    *breaker // of requests sent while no topology is known
+
+	slotsApart atomic.Int64           // on the client's clock: until when chats of different slots are not asked for together
+	meta       atomic.Pointer[string] // address of the node for commands of the meta group: its leader, as soon as one has told
 
 	mu     sync.Mutex // guards all below
 	nodes  map[string]*node
