@@ -15,6 +15,7 @@ type mail struct {
 	number  int // in its room
 	user    string
 	text    string
+	seen    wire.Lamport // the highest stamp that its sender had been shown
 	planned time.Time
 	begun   time.Time
 	known   *check.Send
@@ -28,7 +29,7 @@ func (r *run) write(room *room, user string, seen wire.Lamport, planned time.Tim
 	room.next++
 	text := r.texts.Text(room.number, n)
 	return &mail{
-		room: room, number: n, user: user, text: text, planned: planned, begun: time.Now(),
+		room: room, number: n, user: user, text: text, seen: seen, planned: planned, begun: time.Now(),
 		known: room.chat.Begin(user, messageID(n), text, seen), twice: r.Replay > 0 && r.written.Add(1)%int64(r.Replay) == 0,
 	}
 }
@@ -37,7 +38,7 @@ func (r *run) write(room *room, user string, seen wire.Lamport, planned time.Tim
 func messageID(n int) string { return "m" + strconv.Itoa(n) }
 
 // frame is the mail as a WebSocket frame. id comes back in the answer.
-func (m *mail) frame(id uint64, seen wire.Lamport) []byte {
+func (m *mail) frame(id uint64) []byte {
 	b := make([]byte, 0, len(m.text)+len(m.room.id)+100)
 	b = append(b, `{"type":"send","id":`...)
 	b = strconv.AppendUint(b, id, 10)
@@ -45,9 +46,9 @@ func (m *mail) frame(id uint64, seen wire.Lamport) []byte {
 	b = append(b, m.room.id...)
 	b = append(b, `","clientMessageId":"m`...)
 	b = strconv.AppendInt(b, int64(m.number), 10)
-	if seen > 0 {
+	if m.seen > 0 {
 		b = append(b, `","seen":`...)
-		b = strconv.AppendUint(b, uint64(seen), 10)
+		b = strconv.AppendUint(b, uint64(m.seen), 10)
 		b = append(b, `,"text":"`...)
 	} else {
 		b = append(b, `","text":"`...)

@@ -40,7 +40,7 @@ func (t *post) offer(p *person, m *mail) {
 	t.nextID++
 	t.open++
 	t.mails[t.nextID] = &letter{m, p}
-	t.crowd.say(p, m.frame(t.nextID, p.seen))
+	t.crowd.say(p, m.frame(t.nextID))
 }
 
 // answer takes a frame that may be the answer to a send, and gives the mail that has ended with it, well or not.
@@ -84,7 +84,7 @@ func (t *post) answer(p *person, kind string, payload []byte, now time.Time) (en
 func (t *post) again(p *person) {
 	for id, m := range t.mails {
 		if m.by == p {
-			t.crowd.say(p, m.frame(id, 0))
+			t.crowd.say(p, m.frame(id))
 		}
 	}
 }
