@@ -32,19 +32,21 @@ func planted(s *session, f []byte) []byte {
 	return nil
 }
 
-var plant = func() (p struct {
+// fault is what is planted.
+type fault struct {
 	kind  string
-	every int
-	mu    sync.Mutex
-	seen  int
-	held  map[*session][]byte
-},
-) {
+	every int // 0 for nothing
+
+	mu   sync.Mutex
+	seen int
+	held map[*session][]byte // what is sent after the one behind it
+}
+
+var plant = func() *fault {
 	kind, number, _ := strings.Cut(os.Getenv("PLANTED_FAULT"), ":")
+	p := &fault{kind: kind, held: map[*session][]byte{}}
 	if kind == "drop" || kind == "swap" {
-		p.kind = kind
 		p.every, _ = strconv.Atoi(number) // 0 plants nothing
 	}
-	p.held = map[*session][]byte{}
 	return p
 }()
