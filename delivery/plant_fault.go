@@ -32,8 +32,8 @@ func planted(s *session, f []byte) []byte {
 	return nil
 }
 
-// fault is what is planted.
-type fault struct {
+// breach is what is planted.
+type breach struct {
 	kind  string
 	every int // 0 for nothing
 
@@ -42,9 +42,9 @@ type fault struct {
 	held map[*session][]byte // what is sent after the one behind it
 }
 
-var plant = func() *fault {
+var plant = func() *breach {
 	kind, number, _ := strings.Cut(os.Getenv("PLANTED_FAULT"), ":")
-	p := &fault{kind: kind, held: map[*session][]byte{}}
+	p := &breach{kind: kind, held: map[*session][]byte{}}
 	if kind == "drop" || kind == "swap" {
 		p.every, _ = strconv.Atoi(number) // 0 plants nothing
 	}

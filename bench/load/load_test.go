@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -81,5 +82,20 @@ func TestPacer_ComesOnTime(t *testing.T) {
 	})
 	if n != 100 || p.Planned != 100 {
 		t.Errorf("%d done, %d planned", n, p.Planned)
+	}
+}
+
+func TestPacer_WhatWasDueByTheEndIsDone(t *testing.T) {
+	began := time.Now()
+	p, err := NewPacer(NewSchedule(1000, began.Add(-time.Second), began))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	n := 0
+	if p.Run(ctx, func(int64, time.Time) { n++ }); n != 1000 || !p.Limited() {
+		t.Errorf("%d of 1000 were done, limited %v", n, p.Limited())
 	}
 }

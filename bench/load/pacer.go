@@ -25,15 +25,12 @@ func NewPacer(s *Schedule) (*Pacer, error) {
 // behindAfter is how late the pacer may come to what it planned.
 const behindAfter = 10 * time.Millisecond
 
-// Run calls do for everything on time, until the schedule or ctx ends. do must not wait.
+// Run calls do for everything on time, until the schedule or ctx ends. do must not wait. What was due by the end is done then, late as it
+// is: leaving it out would hide the stall that made it late.
 func (p *Pacer) Run(ctx context.Context, do func(n int64, planned time.Time)) {
-	for ctx.Err() == nil {
+	for {
 		now := time.Now()
-		for {
-			n, planned, due := p.schedule.Due(now)
-			if !due {
-				break
-			}
+		for n, planned, due := p.schedule.Due(now); due; n, planned, due = p.schedule.Due(now) {
 			p.Planned++
 			if now.Sub(planned) > behindAfter {
 				p.Behind++
@@ -41,7 +38,7 @@ func (p *Pacer) Run(ctx context.Context, do func(n int64, planned time.Time)) {
 			do(n, planned)
 		}
 		at, over := p.schedule.Next()
-		if over {
+		if over || ctx.Err() != nil {
 			return
 		}
 		// A short sleep at a time, so that the end of ctx is seen.

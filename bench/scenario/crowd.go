@@ -112,9 +112,9 @@ func (c *crowd) gather(ctx context.Context) error {
 }
 
 // until drives the crowd until done, the end of ctx, or something that ends the run. What the schedule plans is done on time; nil plans
-// nothing.
+// nothing. What was due by the end is done then, late as it is.
 func (c *crowd) until(ctx context.Context, schedule *load.Schedule, do func(n int64, planned time.Time), done func() bool) error {
-	for !done() && ctx.Err() == nil {
+	for {
 		now := time.Now()
 		wake := now.Add(longestSleep)
 		if schedule != nil {
@@ -125,17 +125,16 @@ func (c *crowd) until(ctx context.Context, schedule *load.Schedule, do func(n in
 				wake = at
 			}
 		}
+		if c.fatal != nil || done() || ctx.Err() != nil {
+			return c.fatal
+		}
 		if at := c.comeBack(now); at.Before(wake) {
 			wake = at
 		}
 		if err := c.pool.Wait(wake); err != nil {
 			return err
 		}
-		if c.fatal != nil {
-			return c.fatal
-		}
 	}
-	return nil
 }
 
 // connect begins a person's connection. He tells what he has where he was there before.
