@@ -2,7 +2,6 @@ package notify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,8 +15,6 @@ import (
 	"github.com/quorate/quorate/delivery/push"
 	"github.com/quorate/quorate/sequencer/wire"
 )
-
-var errDown = errors.New("down")
 
 // fakeCluster answers a notifier as sequencers do. What is not set by a test is as in a cluster where everybody is a member of everything.
 type fakeCluster struct {
