@@ -22,7 +22,7 @@ bench: ; @go test -run '^$$' -bench . -benchtime 2s -timeout 30m ./...
 regions: ; @scripts/test-deps.sh chaos && CHAOS=regions go test -count=1 -v -timeout 10m -run '^TestRegions$$' ./chaos
 chaos: ; @scripts/test-deps.sh chaos && CHAOS=all go test -count=1 -v -timeout 90m ./chaos
 chaos-short: ; @scripts/test-deps.sh chaos && CHAOS=short go test -count=1 -v -timeout 15m ./chaos
-idle-100k: build ; @LONGEST=295 USERS=25000 RATE=750 WAVE=3 HOLD=35 scripts/idle.sh 100000
+idle-100k: build ; @LONGEST=$${LONGEST:-340} USERS=25000 RATE=750 WAVE=3 HOLD=31 scripts/idle.sh 100000
 idle-million: build ; @LONGEST=$${LONGEST:-3600} RATE=$${RATE:-750} WAVE=3 HOLD=40 scripts/idle.sh 1000000
 fmt: ; @scripts/tools.sh $(TOOLS) && git ls-files '*.go' | xargs $(TOOLS)/gofumpt -w
 clean: ; @rm -rf bin .cache
