@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # benchmarks.sh [PART…]: makes BENCHMARKS.md, each table with the command that makes it. Nothing else may run on the machine meanwhile.
-# FOR=8s is the time that counts of each. The parts are aims, scenarios, peers and units; the text of each is kept in .cache/benchmarks,
+# FOR=8s is the time that counts of each. The parts are aims, scenarios, stored, peers, crowds and units; the text of each is kept in .cache/benchmarks,
 # so that they can be made one after the other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +9,7 @@ out=.cache/benchmarks
 mkdir -p "$out"
 time=${FOR:-8s}
 parts=("$@")
-((${#parts[@]})) || parts=(aims scenarios peers units)
+((${#parts[@]})) || parts=(aims scenarios stored peers crowds units)
 
 # table COMMAND…: the command, and what it prints. An exit code other than 0 is told, and is no reason to stop.
 table() {
@@ -43,15 +43,21 @@ aims() {
 	echo
 	table "quorate bench fanout --processes --closed --in-flight 4 --for $time"
 }
-scenarios() {
-	echo '## The scenarios, as they are without settings'
-	echo
-	for command in 'send' 'send --protocol ws' 'send --protocol rest' live fanout reconnect catchup 'catchup --archived' history 'history --archived' \
-		receipts mixed idle; do
+each() { # COMMANDS…
+	local command
+	for command in "$@"; do
 		echo "### $command"
 		echo
 		table "quorate bench $command --processes --for $time"
 	done
+}
+scenarios() {
+	echo '## The scenarios, as they are without settings'
+	echo
+	each send 'send --protocol ws' 'send --protocol rest' live fanout reconnect receipts mixed
+}
+stored() {
+	each catchup 'catchup --archived' history 'history --archived'
 }
 peers() {
 	echo '## Beside others'
@@ -59,6 +65,8 @@ peers() {
 	echo 'The same work in alternation, medians of three rounds; the last column is the rate of Quorate over the one of the line.'
 	echo
 	table "quorate bench peers --for $time"
+}
+crowds() {
 	table "quorate bench peers --senders 512 --work send --for $time"
 }
 units() {
@@ -77,7 +85,7 @@ done
 	echo 'Made by `scripts/benchmarks.sh` on a machine with 2 cores and 24 GiB, with all servers and all clients on it. How each number'
 	echo 'comes to be is in [bench/METHOD.md](bench/METHOD.md). Times are from the planned time where nothing else is said.'
 	echo
-	for part in aims scenarios peers units; do
+	for part in aims scenarios stored peers crowds units; do
 		[[ ! -f $out/$part.md ]] || cat "$out/$part.md"
 	done
 } >BENCHMARKS.md
