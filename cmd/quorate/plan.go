@@ -67,7 +67,7 @@ func (a *app) runPlan(w io.Writer) error {
 	c := &a.config.Plan
 	units, err := plan.ReadUnits(c.Units)
 	if err != nil {
-		return err
+		return fmt.Errorf("unit costs: %w (quorate bench units --out FILE measures them)", err)
 	}
 	p, err := plan.Make(units, c.target())
 	if err != nil {
