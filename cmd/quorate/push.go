@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,6 +46,9 @@ type pushing struct {
 func (c *PushConfig) check() error {
 	if c.Grace <= 0 || c.TTL <= 0 {
 		return usagef("--push-grace and --push-ttl must be above 0")
+	}
+	if err := push.CheckHosts(slices.Concat(c.WebPushHosts, c.WebhookHosts), c.AllowHosts); err != nil {
+		return usagef("%w", err)
 	}
 	return nil
 }

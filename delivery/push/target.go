@@ -27,6 +27,15 @@ var KnownPushHosts = []string{
 // hostPatterns is a list of hosts: names, "*.name" for those below one, "*" for all.
 type hostPatterns []string
 
+// CheckHosts tells whether lists of hosts can be used as WebPushHosts or WebhookHosts, and as AllowHosts, of a Config.
+func CheckHosts(patterns, allowed []string) error {
+	_, err := parsePatterns(patterns)
+	if err == nil {
+		_, err = parseAllowed(allowed)
+	}
+	return err
+}
+
 func parsePatterns(list []string) (hostPatterns, error) {
 	for _, p := range list {
 		if name := strings.TrimPrefix(p, "*."); p != "*" && !isHostname(name) {

@@ -30,7 +30,6 @@ type browser struct {
 	receiver Receiver
 	server   string // the applicationServerKey that it subscribed with
 	gone     bool
-	deliver  func(sealed []byte) // to a real browser, which alone can decrypt; else nil
 }
 
 // Subscription is what pushManager.subscribe gives a page.
@@ -53,15 +52,6 @@ func (w *WebPush) Subscribe(t testing.TB, applicationServerKey string) Subscript
 	defer w.mu.Unlock()
 	w.subscriptions["/push/"+id] = b
 	return Subscription{w.URL + "/push/" + id, b.receiver.P256DH(), base64.RawURLEncoding.EncodeToString(b.receiver.Auth)}
-}
-
-// Forward makes an endpoint for a browser that is a real one: messages for it are checked as others are, and given on as they came.
-func (w *WebPush) Forward(applicationServerKey string, deliver func(sealed []byte)) (endpoint string) {
-	id := base64.RawURLEncoding.EncodeToString(random(24))
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.subscriptions["/push/"+id] = &browser{server: applicationServerKey, deliver: deliver}
-	return w.URL + "/push/" + id
 }
 
 // Unsubscribe ends a subscription: its endpoint answers 410 from now on.
@@ -99,10 +89,6 @@ func (w *WebPush) look(r *http.Request, body []byte) (Received, *Answer) {
 		return Received{}, w.fault(http.StatusUnauthorized, "", err.Error())
 	}
 	got := Received{Device: w.URL + r.URL.Path, CollapseKey: r.Header.Get("Topic")}
-	if b.deliver != nil {
-		b.deliver(body)
-		return got, nil
-	}
 	plain, err := b.receiver.Open(body)
 	if err != nil {
 		return Received{}, w.fault(http.StatusBadRequest, "", err.Error()) // a real one cannot know
