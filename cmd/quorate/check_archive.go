@@ -25,7 +25,6 @@ type archiveReport struct {
 	HotAlarm bool     `json:"hotAlarm"`
 	Broken   int      `json:"brokenObjects"`
 	Trouble  string   `json:"trouble,omitempty"` // why the last round failed
-
 }
 
 // archiveLimits are how long what is cold may wait for the archive.
