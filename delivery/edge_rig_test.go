@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/quorate/quorate/sequencer/wire"
 )
 
 // patience is how long a test waits for anything that must come.
@@ -134,6 +137,19 @@ func (e *edge) group(members ...string) string {
 	list, _ := json.Marshal(members)
 	a := e.must(members[0], "POST", "/chats", `{"type":"group","members":`+string(list)+`}`, 201)
 	return a.json()["chatId"].(string)
+}
+
+// listed is group that waits until the chat is in the lists of all, which their own groups have: what looks for a user's chats finds it.
+func (e *edge) listed(members ...string) string {
+	e.t.Helper()
+	id := e.group(members...)
+	for _, user := range members {
+		eventually(e.t, "the chat to be in the list of "+user, func() bool {
+			lines, _, err := e.seq.UserChats(context.Background(), user, "", 100)
+			return err == nil && slices.ContainsFunc(lines, func(c wire.UserChat) bool { return c.ChatID == id })
+		})
+	}
+	return id
 }
 
 var lastID atomic.Int64

@@ -150,7 +150,7 @@ func TestHubs_TypingAndPresenceReachOtherEdges(t *testing.T) {
 	a, b := openEdge(t, cluster, asHub), openEdge(t, cluster, asHub)
 	sharedOut(t, a, b)
 	ann, bob, eve := fresh("ann"), fresh("bob"), fresh("eve")
-	id := a.group(ann, bob)
+	id := a.listed(ann, bob)
 	stranger := b.dial(eve)
 	here, there := a.dial(ann), b.dial(bob)
 	presence := func(user, status string) func(map[string]any) bool {
@@ -195,7 +195,7 @@ func TestHubs_EdgesAloneAskWhoIsThere(t *testing.T) {
 	sharedOut(t, h)
 	a, b := openEdge(t, cluster), openEdge(t, cluster)
 	ann, bob := fresh("ann"), fresh("bob")
-	a.group(ann, bob)
+	a.listed(ann, bob)
 	there := b.dial(bob)
 	status := func() any {
 		return a.must(ann, "GET", "/users/"+bob+"/presence", "", 200).json()["status"]

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -130,5 +131,22 @@ func TestChat_ALiarTakesNoMemory(t *testing.T) {
 	j.Chat("c").Reader("bob", 1).Shown(&Shown{Seq: 1 << 50, Sender: "a", ID: "m", Text: "t"})
 	if checks := j.Finish(); checks.Total() == 0 {
 		t.Error("a seq far beyond the log is no fault")
+	}
+}
+
+// TestReader_IDsLieInABufferThatIsUsedAgain has two members' receipts come in the same bytes, as a socket's reader hands them over.
+func TestReader_IDsLieInABufferThatIsUsedAgain(t *testing.T) {
+	j := New()
+	r := j.Chat("c").Reader("alice", 1)
+	buf := make([]byte, 3)
+	for _, told := range []struct {
+		user string
+		upTo wire.Seq
+	}{{"bob", 9}, {"eve", 1}, {"bob", 9}, {"eve", 2}} {
+		copy(buf, told.user)
+		r.Receipt(unsafe.String(&buf[0], len(buf)), Marks{told.upTo, told.upTo})
+	}
+	if bob, eve := r.Seen("bob"), r.Seen("eve"); bob.Read != 9 || eve.Read != 2 || j.Checks().Broken[Receipt] > 0 {
+		t.Errorf("bob %v, eve %v, %v", bob, eve, j.Checks())
 	}
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -23,7 +24,7 @@ type Reader struct {
 	next    wire.Seq
 	skipped []wire.Seq // that came not in their turn; at most maxSkipped
 	gone    bool
-	marks   map[string]Marks
+	marks   map[string]*Marks
 }
 
 // Marks is how far a member has come.
@@ -116,16 +117,20 @@ func span(from, to wire.Seq) string {
 	return fmt.Sprintf("seqs %d to %d", from, to)
 }
 
-// Receipt notes that the reader was told how far a member has come; 0 is a mark that was not told.
+// Receipt notes that the reader was told how far a member has come; 0 is a mark that was not told. It keeps nothing of the user's id as it
+// is given.
 func (r *Reader) Receipt(user string, told Marks) {
 	c := r.chat
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.counts.Receipts++
-	if r.marks == nil {
-		r.marks = map[string]Marks{}
-	}
 	was := r.marks[user]
+	if was == nil { // a map takes the last key that it is given for its own, so there is one assignment, of a copy
+		if was = new(Marks); r.marks == nil {
+			r.marks = map[string]*Marks{}
+		}
+		r.marks[strings.Clone(user)] = was
+	}
 	if told.Delivered != 0 && told.Delivered < was.Delivered || told.Read != 0 && told.Read < was.Read {
 		c.judge.broken(Receipt, c.id, "%s was told that %s has %d delivered and %d read, after %d and %d",
 			r.who, user, told.Delivered, told.Read, was.Delivered, was.Read)
@@ -133,12 +138,15 @@ func (r *Reader) Receipt(user string, told Marks) {
 	if told.Read > told.Delivered && told.Delivered != 0 {
 		c.judge.broken(Receipt, c.id, "%s was told that %s has read up to %d with %d delivered", r.who, user, told.Read, told.Delivered)
 	}
-	r.marks[user] = Marks{max(was.Delivered, told.Delivered), max(was.Read, told.Read)}
+	was.Delivered, was.Read = max(was.Delivered, told.Delivered), max(was.Read, told.Read)
 }
 
 // Seen gives how far a member has come, as the reader was told.
 func (r *Reader) Seen(user string) Marks {
 	r.chat.mu.Lock()
 	defer r.chat.mu.Unlock()
-	return r.marks[user]
+	if m := r.marks[user]; m != nil {
+		return *m
+	}
+	return Marks{}
 }
