@@ -148,7 +148,8 @@ var arrows = []arrow{
 		"the list of cases that parser and engine are tested with; it makes its bytes without the code that it tests",
 	},
 	{
-		"bench", nil,
+		"bench",
+		[]string{"bench/socket"},
 		[]string{"delivery", "sequencer/sequencertest"},
 		"it loads a cluster from outside, as clients do, and knows nothing of its inside",
 	},

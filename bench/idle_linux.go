@@ -3,7 +3,6 @@ package bench
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quorate/quorate/bench/socket"
 )
 
 // Idle opens connections that then do nothing but answer pings, and looks what they cost. Each is a descriptor and some bytes of one
@@ -312,25 +313,25 @@ func (h *herd) take(fd int32, i *idler, b []byte) (rest []byte, err error) {
 			return nil, err
 		}
 		i.state, b = idlerGreets, rest
-		if err := h.write(fd, masked(opText, []byte(`{"type":"hello","deviceId":"bench","token":"`+token+`"}`))); err != nil {
+		if err := h.write(fd, socket.AppendMasked(nil, socket.OpText, []byte(`{"type":"hello","deviceId":"bench","token":"`+token+`"}`))); err != nil {
 			return nil, err
 		}
 	}
 	for {
-		op, payload, rest, whole := nextFrame(b)
+		op, payload, rest, whole := socket.NextFrame(b)
 		if !whole {
 			return b, nil
 		}
 		b = rest
 		switch op {
-		case opPing:
+		case socket.OpPing:
 			h.result.Pings++
-			if err := h.write(fd, masked(opPong, payload)); err != nil {
+			if err := h.write(fd, socket.AppendMasked(nil, socket.OpPong, payload)); err != nil {
 				return nil, err
 			}
-		case opClose:
+		case socket.OpClose:
 			return nil, fmt.Errorf("closed: %q", payload)
-		case opText:
+		case socket.OpText:
 			if i.state == idlerGreets && bytes.HasPrefix(payload, []byte(`{"type":"welcome"`)) {
 				i.state = idlerIdle
 				h.result.Connections++
@@ -341,44 +342,4 @@ func (h *herd) take(fd int32, i *idler, b []byte) (rest []byte, err error) {
 			}
 		}
 	}
-}
-
-const (
-	opText  = 1
-	opClose = 8
-	opPing  = 9
-	opPong  = 10
-)
-
-// nextFrame parts a server's frame from what follows it. Servers do not mask, and ours do not fragment.
-func nextFrame(b []byte) (op byte, payload, rest []byte, whole bool) {
-	if len(b) < 2 {
-		return 0, nil, nil, false
-	}
-	n, head := uint64(b[1]&0x7f), 2
-	switch n {
-	case 126:
-		if head = 4; len(b) >= head {
-			n = uint64(binary.BigEndian.Uint16(b[2:]))
-		}
-	case 127:
-		if head = 10; len(b) >= head {
-			n = binary.BigEndian.Uint64(b[2:])
-		}
-	}
-	if len(b) < head || uint64(len(b)-head) < n {
-		return 0, nil, nil, false
-	}
-	return b[0] & 0x0f, b[head : head+int(n)], b[head+int(n):], true
-}
-
-// masked is a client's frame. The mask is there for proxies, of which there are none here, so it is zero.
-func masked(op byte, payload []byte) []byte {
-	b := []byte{0x80 | op}
-	if len(payload) < 126 {
-		b = append(b, 0x80|byte(len(payload)))
-	} else {
-		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(len(payload)))
-	}
-	return append(append(b, 0, 0, 0, 0), payload...)
 }

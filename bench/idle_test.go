@@ -5,7 +5,6 @@ package bench
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"log/slog"
 	"net"
 	"strings"
@@ -113,33 +112,6 @@ func TestIdle_UsersOfSeveralRuns(t *testing.T) {
 		cfg.FirstUser = first
 		if res, err := Idle(t.Context(), cfg); err != nil || res.Connections != 30 || res.Chats < 3 {
 			t.Errorf("from user %d: %+v, %v", first, res, err)
-		}
-	}
-}
-
-func TestNextFrame(t *testing.T) {
-	frameOf := func(n int) []byte {
-		b := []byte{0x81}
-		switch {
-		case n < 126:
-			b = append(b, byte(n))
-		case n < 1<<16:
-			b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
-		default:
-			b = binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
-		}
-		return append(b, bytes.Repeat([]byte("x"), n)...)
-	}
-	for _, n := range []int{0, 1, 125, 126, 65535, 65536} {
-		f := frameOf(n)
-		for cut := range min(len(f), 20) {
-			if _, _, _, whole := nextFrame(f[:cut]); whole {
-				t.Errorf("%d bytes of a frame of %d are whole", cut, n)
-			}
-		}
-		op, payload, rest, whole := nextFrame(append(f, "rest"...))
-		if !whole || op != opText || len(payload) != n || string(rest) != "rest" {
-			t.Errorf("%d bytes: %v %d %d %q", n, whole, op, len(payload), rest)
 		}
 	}
 }

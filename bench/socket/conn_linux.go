@@ -54,14 +54,14 @@ func (c *Conn) Open() bool { return c.state == open }
 
 // Send sends a text frame. What goes wrong ends the connection, of which the handler is told in the next Wait at the latest.
 func (c *Conn) Send(payload []byte) error {
-	return c.write(opText, payload)
+	return c.write(OpText, payload)
 }
 
 func (c *Conn) write(op byte, payload []byte) error {
 	if c.state == ended {
 		return errors.New("the connection has ended")
 	}
-	c.pool.out = appendMasked(c.pool.out[:0], op, payload)
+	c.pool.out = AppendMasked(c.pool.out[:0], op, payload)
 	return c.push(c.pool.out)
 }
 
@@ -186,7 +186,7 @@ func (c *Conn) take(b []byte, at time.Time) (rest []byte, err error) {
 		b = rest
 	}
 	for c.state != ended {
-		op, payload, rest, whole := nextFrame(b)
+		op, payload, rest, whole := NextFrame(b)
 		if !whole {
 			return b, nil
 		}
@@ -213,20 +213,20 @@ func (c *Conn) greet(head []byte) error {
 		hello += `,"cursors":` + c.cursors
 		c.cursors = ""
 	}
-	return c.write(opText, []byte(hello+"}"))
+	return c.write(OpText, []byte(hello+"}"))
 }
 
 func (c *Conn) frame(op byte, payload []byte, at time.Time) error {
 	switch op {
-	case opPing:
-		return c.write(opPong, payload)
-	case opClose:
+	case OpPing:
+		return c.write(OpPong, payload)
+	case OpClose:
 		e := &CloseError{Code: 1005}
 		if len(payload) >= 2 {
 			e.Code, e.Reason = int(binary.BigEndian.Uint16(payload)), string(payload[2:])
 		}
 		return e
-	case opText:
+	case OpText:
 		switch kind := Kind(payload); {
 		case c.state == open:
 			c.pool.handler.Frame(c, payload, at)

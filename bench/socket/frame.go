@@ -2,15 +2,16 @@ package socket
 
 import "encoding/binary"
 
+// Opcodes of frames.
 const (
-	opText  = 1
-	opClose = 8
-	opPing  = 9
-	opPong  = 10
+	OpText  = 1
+	OpClose = 8
+	OpPing  = 9
+	OpPong  = 10
 )
 
-// nextFrame parts a server's frame from what follows it. Servers do not mask, and ours do not fragment.
-func nextFrame(b []byte) (op byte, payload, rest []byte, whole bool) {
+// NextFrame parts a server's frame from what follows it. Servers do not mask, and ours do not fragment.
+func NextFrame(b []byte) (op byte, payload, rest []byte, whole bool) {
 	if len(b) < 2 {
 		return 0, nil, nil, false
 	}
@@ -31,8 +32,8 @@ func nextFrame(b []byte) (op byte, payload, rest []byte, whole bool) {
 	return b[0] & 0x0f, b[head : head+int(n)], b[head+int(n):], true
 }
 
-// appendMasked appends a client's frame. The mask is there for proxies, of which there are none here, so it is zero.
-func appendMasked(b []byte, op byte, payload []byte) []byte {
+// AppendMasked appends a client's frame. The mask is there for proxies, of which there are none here, so it is zero.
+func AppendMasked(b []byte, op byte, payload []byte) []byte {
 	b = append(b, 0x80|op)
 	switch n := len(payload); {
 	case n < 126:

@@ -25,12 +25,12 @@ func TestNextFrame_WholeOnesOnly(t *testing.T) {
 	for _, n := range []int{0, 1, 125, 126, 65535, 65536} {
 		f := serverFrame(n)
 		for cut := range min(len(f), 20) {
-			if _, _, _, whole := nextFrame(f[:cut]); whole {
+			if _, _, _, whole := NextFrame(f[:cut]); whole {
 				t.Errorf("%d bytes of a frame of %d are whole", cut, n)
 			}
 		}
-		op, payload, rest, whole := nextFrame(append(f, "rest"...))
-		if !whole || op != opText || len(payload) != n || string(rest) != "rest" {
+		op, payload, rest, whole := NextFrame(append(f, "rest"...))
+		if !whole || op != OpText || len(payload) != n || string(rest) != "rest" {
 			t.Errorf("%d bytes: %v %d %d %q", n, whole, op, len(payload), rest)
 		}
 	}
