@@ -27,6 +27,7 @@ type IdleConfig struct {
 type IdleResult struct {
 	Connections  int           `json:"connections"` // that were welcomed
 	Failed       int           `json:"failed"`      // that were not, or ended
+	Returned     int           `json:"returned"`    // how often one was asked to come again, and did
 	Why          string        `json:"why"`         // the first that failed did so, and in which state
 	Chats        int           `json:"chats"`       // that the welcome of the session with the fewest named
 	Pings        int           `json:"pings"`       // that were answered

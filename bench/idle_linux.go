@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +53,7 @@ func Idle(ctx context.Context, cfg IdleConfig) (*IdleResult, error) {
 	}
 	res.Open = time.Since(began)
 	if cfg.Progress != nil {
-		_, _ = fmt.Fprintf(cfg.Progress, "all %d begun, %d welcomed, %d failed\n", h.begun, res.Connections, res.Failed)
+		_, _ = fmt.Fprintf(cfg.Progress, "all %d begun, %d welcomed, %d failed, %d times asked to come again\n", h.begun, res.Connections, res.Failed, res.Returned)
 	}
 	until := time.Now().Add(cfg.Hold)
 	if err := h.run(ctx, func() bool { return time.Now().After(until) }); err != nil && ctx.Err() == nil {
@@ -79,7 +81,13 @@ type idler struct {
 	number  int32
 	state   idlerState
 	partial []byte    // of an answer or a frame that has not come whole
-	began   time.Time // of the connection
+	began   time.Time // of the connection, the first where the server asked to come again
+}
+
+// returner is an idler that the server asked to come again.
+type returner struct {
+	idler *idler
+	at    time.Time
 }
 
 type idlerState byte
@@ -100,11 +108,13 @@ type herd struct {
 	cfg    *IdleConfig
 	addr   netip.AddrPort
 	host   string
+	device string // of all; clients of the same users beside this one have another
 	epoll  int
 	idlers map[int32]*idler // by descriptor
 	begun  int
 	result IdleResult
 	waits  []time.Duration
+	again  []returner // in no order; they are few
 	buf    []byte
 	why    error // of the first that failed
 }
@@ -126,7 +136,7 @@ func newHerd(cfg *IdleConfig) (*herd, error) {
 		return nil, fmt.Errorf("bench: epoll: %w", err)
 	}
 	return &herd{
-		cfg: cfg, addr: tcp.AddrPort(), host: target.Host, epoll: epoll, idlers: make(map[int32]*idler, cfg.Connections), buf: make([]byte, 64<<10),
+		cfg: cfg, addr: tcp.AddrPort(), host: target.Host, device: "bench-" + strconv.Itoa(int(tcp.AddrPort().Port())), epoll: epoll, idlers: make(map[int32]*idler, cfg.Connections), buf: make([]byte, 64<<10),
 	}, nil
 }
 
@@ -163,9 +173,13 @@ func (h *herd) run(ctx context.Context, done func() bool) error {
 		}
 		due := first + int(time.Since(began).Seconds()*float64(h.cfg.Rate))
 		for h.begun < min(due, h.cfg.Connections) {
-			if err := h.begin(); err != nil {
+			h.begun++
+			if err := h.begin(&idler{number: int32(h.begun - 1), began: time.Now()}); err != nil {
 				return err
 			}
+		}
+		if err := h.readmit(time.Now()); err != nil {
+			return err
 		}
 		n, err := unix.EpollWait(h.epoll, events, h.patience(time.Since(began), first))
 		if err != nil && !errors.Is(err, unix.EINTR) {
@@ -195,16 +209,31 @@ func (h *herd) patience(since time.Duration, first int) int {
 	return int(min(max((due-since).Milliseconds(), 1), longest))
 }
 
+// readmit begins the connections again whose time it is.
+func (h *herd) readmit(now time.Time) error {
+	for k := len(h.again) - 1; k >= 0; k-- {
+		r := h.again[k]
+		if now.Before(r.at) {
+			continue
+		}
+		h.again[k] = h.again[len(h.again)-1]
+		h.again = h.again[:len(h.again)-1]
+		r.idler.state = idlerConnecting
+		if err := h.begin(r.idler); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // begin begins a connection.
-func (h *herd) begin() error {
+func (h *herd) begin(i *idler) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("bench: connection %d: %w", h.begun, err)
+		return fmt.Errorf("bench: connection %d: %w", i.number, err)
 	}
-	i := &idler{number: int32(h.begun), began: time.Now()}
-	h.begun++
 	if h.addr.Addr().IsLoopback() {
-		from := h.begun / portsPerAddress
+		from := int(i.number) / portsPerAddress
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 77, byte(from >> 8), byte(1 + from&0xff)}}); err != nil {
 			_ = unix.Close(fd)
@@ -242,6 +271,16 @@ func (h *herd) handle(fd int32) {
 		err = h.read(fd, i)
 	}
 	if err == nil {
+		return
+	}
+	var closed *socket.CloseError
+	if wait := time.Duration(0); i.state != idlerIdle && errors.As(err, &closed) && !closed.Stops() && closed.RetryAfter() > 0 {
+		wait = closed.RetryAfter()
+		h.result.Returned++
+		h.again = append(h.again, returner{idler: i, at: time.Now().Add(wait + rand.N(wait))}) //nolint:gosec // nothing depends on chance
+		i.partial = nil
+		delete(h.idlers, fd)
+		_ = unix.Close(int(fd))
 		return
 	}
 	if h.why == nil {
@@ -313,7 +352,7 @@ func (h *herd) take(fd int32, i *idler, b []byte) (rest []byte, err error) {
 			return nil, err
 		}
 		i.state, b = idlerGreets, rest
-		if err := h.write(fd, socket.AppendMasked(nil, socket.OpText, []byte(`{"type":"hello","deviceId":"bench","token":"`+token+`"}`))); err != nil {
+		if err := h.write(fd, socket.AppendMasked(nil, socket.OpText, []byte(`{"type":"hello","deviceId":"`+h.device+`","token":"`+token+`"}`))); err != nil {
 			return nil, err
 		}
 	}
@@ -330,7 +369,7 @@ func (h *herd) take(fd int32, i *idler, b []byte) (rest []byte, err error) {
 				return nil, err
 			}
 		case socket.OpClose:
-			return nil, fmt.Errorf("closed: %q", payload)
+			return nil, socket.Closed(payload)
 		case socket.OpText:
 			if i.state == idlerGreets && bytes.HasPrefix(payload, []byte(`{"type":"welcome"`)) {
 				i.state = idlerIdle

@@ -154,3 +154,5 @@ echo "a plain server with a goroutine for each connection: $((($(anon plain) - p
 for i in $(seq "$edges"); do kill -INT "$(<"$dir/c$i.pid")" 2>/dev/null || true; done
 for i in $(seq "$edges"); do wait "$(<"$dir/c$i.pid")" 2>/dev/null || true; done
 cat "$dir"/c*.out | awk '/^[0-9]/ {open += $1; failed += $2; if (!n++ || $3 < chats) chats = $3; pings += $8} END {printf "sessions: %d, failed %d, chats in each at least %d, pings answered %d\n", open, failed, chats, pings}'
+grep -h 'asked to come again$' "$dir"/c*.log | awk '{n += $7} END {print n + 0, "times a client was asked to come again"}'
+grep -h 'the first: ' "$dir"/c*.log || true

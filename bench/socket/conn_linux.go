@@ -2,7 +2,6 @@ package socket
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -221,11 +220,7 @@ func (c *Conn) frame(op byte, payload []byte, at time.Time) error {
 	case OpPing:
 		return c.write(OpPong, payload)
 	case OpClose:
-		e := &CloseError{Code: 1005}
-		if len(payload) >= 2 {
-			e.Code, e.Reason = int(binary.BigEndian.Uint16(payload)), string(payload[2:])
-		}
-		return e
+		return Closed(payload)
 	case OpText:
 		switch kind := Kind(payload); {
 		case c.state == open:

@@ -4,6 +4,7 @@
 package socket
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -34,6 +35,14 @@ var ErrTarget = errors.New("a target must be http://HOST:PORT")
 type CloseError struct {
 	Code   int
 	Reason string
+}
+
+// Closed is what a close frame with this payload says.
+func Closed(payload []byte) *CloseError {
+	if len(payload) < 2 {
+		return &CloseError{Code: 1005}
+	}
+	return &CloseError{Code: int(binary.BigEndian.Uint16(payload)), Reason: string(payload[2:])}
 }
 
 func (e *CloseError) Error() string {
