@@ -25,6 +25,9 @@ type idle struct {
 	pids     []int // of the targets
 }
 
+// beginsAtOnce is how many connections are begun between two looks at those that are: a server waits for hello only so long.
+const beginsAtOnce = 64
+
 func newIdle(r *run) (scenario, error) {
 	if r.Chats > 0 && (r.Members < 2 || r.share(r.Connections) < r.Members) {
 		return nil, errors.New("chats have 2 or more members, and no more than there are connections")
@@ -72,7 +75,7 @@ func (i *idle) drive(ctx context.Context) error {
 	slept, began := i.pool.Slept, time.Now()
 	for ctx.Err() == nil && time.Now().Before(w.To) {
 		now := time.Now()
-		for len(i.planned) < n {
+		for most := len(i.planned) + beginsAtOnce; len(i.planned) < min(n, most); {
 			_, planned, due := schedule.Due(now)
 			if !due {
 				break

@@ -29,7 +29,7 @@ type Pool struct {
 }
 
 const (
-	portsPerAddress = 25_000  // connections that come from one loopback address: a port is two bytes
+	portsPerAddress = 12_000  // connections that come from one loopback address: of 28,000 ports the kernel gives every other one quickly
 	maxUnsent       = 1 << 20 // bytes that may wait for one connection to take them
 	maxPartial      = 8 << 20 // bytes of one frame
 )
