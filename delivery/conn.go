@@ -18,7 +18,6 @@ type conn struct {
 	e     *engine
 	nc    *nbio.Conn
 	fd    int32 // valid only under nc's lock while nc is open
-	proto string
 	from  addressKey
 	place place // guarded by wheel.mu
 
@@ -50,8 +49,8 @@ type conn struct {
 	drained  bool   // onDrained is to be called
 }
 
-func newConn(e *engine, nc *nbio.Conn, subprotocol string, h connHandler) *conn {
-	c := &conn{e: e, nc: nc, fd: int32(nc.Hash()), proto: subprotocol, h: h}
+func newConn(e *engine, nc *nbio.Conn, h connHandler) *conn {
+	c := &conn{e: e, nc: nc, fd: int32(nc.Hash()), h: h}
 	c.parser.MaxMessage = uint32(e.cfg.MaxFrameBytes)
 	c.lastRead.Store(e.wheel.now())
 	return c
@@ -121,9 +120,6 @@ func (c *conn) abort() {
 
 // remoteAddr is the client's address as TCP has it.
 func (c *conn) remoteAddr() net.Addr { return c.nc.RemoteAddr() }
-
-// subprotocol is what the handshake agreed on, or "".
-func (c *conn) subprotocol() string { return c.proto }
 
 // queueLocked puts frames into the outbox if they fit.
 func (c *conn) queueLocked(frames [][]byte) bool {

@@ -285,14 +285,14 @@ func (e *engine) flushSpread(dirty []*conn) {
 
 // adopt moves a connection from net/http into epoll. early is what the client sent right behind its handshake. The caller has
 // admitted the connection, and dismisses it when there is an error.
-func (e *engine) adopt(tcp *net.TCPConn, early []byte, subprotocol string, from addressKey, h connHandler) (*conn, error) {
+func (e *engine) adopt(tcp *net.TCPConn, early []byte, from addressKey, h connHandler) (*conn, error) {
 	_ = tcp.SetKeepAlive(false) // pings do that, with one timer for all
 	nc, err := nbio.NBConn(tcp) // duplicates the descriptor and closes tcp
 	if err != nil {
 		_ = tcp.Close()
 		return nil, fmt.Errorf("move to epoll: %w", err)
 	}
-	c := newConn(e, nc, subprotocol, h)
+	c := newConn(e, nc, h)
 	c.from = from
 	nc.SetSession(c)
 	e.entered.Add(1)

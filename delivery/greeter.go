@@ -95,7 +95,7 @@ func (g *greeter) dismiss(now time.Time) (others bool) {
 // expire closes the sessions whose token is over, by the same leeway as a check.
 func (g *greeter) expire(now time.Time) {
 	for _, s := range g.srv.registry.all() {
-		if !s.expires.IsZero() && now.After(s.expires.Add(tokenLeeway)) {
+		if s.expires != 0 && now.After(time.Unix(s.expires, 0).Add(tokenLeeway)) {
 			s.shut(closeTokenExpired, "the token has expired")
 		}
 	}

@@ -85,7 +85,7 @@ func (e *engine) hijack(w http.ResponseWriter, accept, protocol string, from add
 		_ = nc.Close()
 		return nil, errors.New("hijack: neither TCP nor TLS")
 	}
-	return e.adopt(tcp, early, protocol, from, h)
+	return e.adopt(tcp, early, from, h)
 }
 
 // earlyBytes takes what the client sent right behind the handshake and net/http has read already.

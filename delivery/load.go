@@ -214,7 +214,7 @@ func (s *session) place(chatID string, h wire.Head, want wire.Seq) (bad *problem
 func (s *session) welcome(id []byte, heads map[string]wire.Head) []byte {
 	body := openFrame("welcome", id)
 	body = appendText(body, "userId", s.user)
-	body = appendText(body, "sessionId", s.id)
+	body = appendText(body, "sessionId", newSessionID())
 	body = appendNumber(body, "epoch", s.srv.epoch.now.Load())
 	body = append(appendKey(body, "chats"), '[')
 	first := true

@@ -258,7 +258,7 @@ func (s *session) pump() (pulls []pull) {
 		}
 		cur.pulling = true
 		s.pulls++
-		p := pull{cur: cur, gen: cur.gen, next: cur.next, count: s.page}
+		p := pull{cur: cur, gen: cur.gen, next: cur.next, count: int(s.page)}
 		if cur.since > 0 && cur.next >= cur.since && !cur.again && s.plain == "" {
 			p.upTo = max(cur.known, cur.until)
 		}
@@ -318,7 +318,7 @@ func (s *session) pulled(p pull, page wire.Page, err error) {
 			p.cur.next = m.Seq + 1
 			pushed++
 		}
-		s.page = min(s.page*2, s.srv.limits.PageMessages)
+		s.page = min(s.page*2, int32(s.srv.limits.PageMessages))
 		p.cur.next = max(p.cur.next, page.Next)
 		return page.Next != 0 || p.cur.known >= p.cur.next
 	})

@@ -25,41 +25,46 @@ const (
 // held, and nothing is called under mu that could call back into the session.
 type session struct {
 	srv   *Server
-	id    string
 	plain string // the one chat of a chat stream, "" for /stream
 
 	// user, device and expires are set before the session is registered and never change.
 	user    string
 	device  string
-	expires time.Time // zero: never
-
-	away atomic.Bool // by the client's word
+	expires int64 // Unix seconds, of the token; 0: never
 
 	mu       sync.Mutex
-	c        *conn // nil until the upgrade is done
+	c        *conn     // nil until the upgrade is done
+	pre      *identity // from the handshake, where it held a token; nil once hello was said
+	live     uint64    // messages pushed since the last flush that a feed reader has promised
+	requests int32     // that wait for the sequencer
 	state    sessionState
-	pre      identity // from the handshake, where it held a token
-	dirty    bool     // frames wait for a flush that a feed reader has promised
-	live     uint64   // messages pushed since the last such flush
-	requests int      // that wait for the sequencer
+	dirty    bool        // frames wait for such a flush
+	full     bool        // the outbox has no room; onDrained ends it
+	retrying bool        // a timer will pump again
+	away     atomic.Bool // by the client's word; not of mu
 
 	positions positions           // in every chat, but those that busy has
 	busy      map[string]*cursor  // in chats where something is under way, or that the user has left; nil for none
 	early     map[string]wire.Seq // while loading: the highest seq the feed told, per chat
 	queue     []*cursor           // wait for a pull, first come first served
-	pulls     int                 // in flight
-	page      int                 // messages asked for in one pull
-	full      bool                // the outbox has no room; onDrained ends it
-	retrying  bool                // a timer will pump again
-	behind    int                 // cursors that have not reached what was there at hello
+	pulls     int32               // in flight
+	page      int32               // messages asked for in one pull
+	behind    int32               // cursors that have not reached what was there at hello
 	moved     []*cursor           // those that were behind at hello; nil once caughtUp is sent
 	lost      map[string]struct{} // chats whose receipts and changes found no room
 	typed     map[string]time.Time
 }
 
 func newSession(srv *Server, pre identity) *session {
-	return &session{srv: srv, id: rand.Text(), pre: pre, page: srv.limits.PageMessages}
+	s := &session{srv: srv, page: int32(srv.limits.PageMessages)}
+	if pre.user != "" {
+		s.pre = &pre
+	}
+	return s
 }
+
+// newSessionID draws the id of a session: clients are told it, and it is kept nowhere.
+func newSessionID() string { return rand.Text() }
 
 // attach gives the session its connection. Whoever comes first calls it: the upgrade, or the connection's first frame.
 func (s *session) attach(c *conn) {
@@ -142,7 +147,7 @@ func (s *session) from() addressKey {
 func (s *session) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.requests >= s.srv.limits.SessionRequests {
+	if int(s.requests) >= s.srv.limits.SessionRequests {
 		return false
 	}
 	s.requests++
@@ -159,7 +164,7 @@ func (s *session) done() {
 func (s *session) inFlight() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.requests
+	return int(s.requests)
 }
 
 // flushed is called by a feed reader right before it flushes the connection: what is queued from now on needs a new flush.

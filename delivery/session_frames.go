@@ -66,7 +66,10 @@ func (s *session) hello(state sessionState, r *request) *problem {
 	if r.err != nil {
 		return problemOf(r.err)
 	}
-	who := s.pre
+	var who identity
+	if s.pre != nil {
+		who = *s.pre
+	}
 	if h.token != "" {
 		id, err := s.srv.auth.check(h.token)
 		if errors.Is(err, errKeyUnknown) {
@@ -103,7 +106,10 @@ func (s *session) register(who identity, device string) {
 		s.mu.Unlock()
 		return
 	}
-	s.user, s.device, s.expires = who.user, device, who.expires
+	s.user, s.device, s.pre = who.user, device, nil
+	if !who.expires.IsZero() {
+		s.expires = who.expires.Unix()
+	}
 	if s.state = stateLoading; s.plain != "" {
 		s.state = stateLive
 	}
