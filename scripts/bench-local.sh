@@ -38,20 +38,4 @@ done
 sleep 2 # the hubs share the feeds out, and leaders are settled
 bench=$1
 shift
-case $bench in
-idle) # a process for the clients of each delivery node: each may have so many files
-	clients=()
-	for i in $(seq "${EDGES:-1}"); do
-		"$quorate" bench idle --secret-file "$dir/secret" --target "http://127.0.0.1:$((base + 30 + i))" \
-			--metrics "http://127.0.0.1:$((base + 60 + i))" --first-user $((i * 100000)) "$@" &
-		clients+=($!)
-		pids+=($!)
-	done
-	failed=0
-	for pid in "${clients[@]}"; do wait "$pid" || failed=1; done
-	grep -E '^(TCP|sockets)' /proc/net/sockstat
-	grep -E '^(MemTotal|MemAvailable|Slab)' /proc/meminfo
-	exit $failed
-	;;
-*) "$quorate" bench "$bench" --secret-file "$dir/secret" --target "${targets#,}" --servers "$(IFS=,; echo "${pids[*]}")" "$@" ;;
-esac
+"$quorate" bench "$bench" --secret-file "$dir/secret" --target "${targets#,}" --servers "$(IFS=,; echo "${pids[*]}")" "$@"

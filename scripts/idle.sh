@@ -78,7 +78,7 @@ for i in 1 2 3; do
 	run "n$i" sequencer --node-id "n$i" --data "$dir/n$i" --groups 2 --bootstrap "$bootstrap" --heartbeat-timeout 1s --election-timeout 1s --lease-timeout 500ms \
 		--raft-addr "127.0.0.1:$((base + i))" --resp-addr "127.0.0.1:$((base + 10 + i))" --ops-addr "127.0.0.1:$((base + 20 + i))"
 done
-export GOMAXPROCS=1 # they are many on few processors
+export GOMAXPROCS=1 GOGC=100 # they are many on few processors
 for i in $(seq "$hubs"); do
 	run "h$i" delivery --roles hub --sequencers "$resp" --addr "127.0.0.1:$((base + 30 + i))" --ops-addr "127.0.0.1:$((base + 40 + i))" \
 		--jwt-secret-file "$dir/secret"
@@ -90,7 +90,8 @@ done
 ready n1 n2 n3 $hub_names $edge_names
 sleep 3 # the hubs share the feeds out
 echo "$connections connections of $users users at $edges delivery nodes, $hubs hubs; began after $((SECONDS - began)) s"
-"$quorate" bench idle --secret-file "$dir/secret" --target "http://127.0.0.1:$((base + 101))" --connections 0 --users "$users" --chats "$chats" >"$dir/setup"
+"$quorate" bench idle --run idle --secret-file "$dir/secret" --target "http://127.0.0.1:$((base + 101))" --connections -1 --users "$users" \
+	--chats "$chats" >"$dir/setup" 2>&1 || { cat "$dir/setup" >&2; exit 1; }
 echo "$(((users * chats + 255) / 256)) groups of 256 made after $((SECONDS - began)) s"
 sleep 5
 look before
@@ -102,11 +103,11 @@ for first in $(seq 1 "$wave" "$edges"); do
 	for i in $(seq "$first" $((first + wave - 1 < edges ? first + wave - 1 : edges))); do
 		n=$((left < each ? left : each))
 		left=$((left - n))
-		run "c$i" bench idle --secret-file "$dir/secret" --target "http://127.0.0.1:$((base + 100 + i))" --metrics "http://127.0.0.1:$((base + 300 + i))" \
-			--connections "$n" --first-user $(((i - 1) * each % users)) --users "$users" --chats 0 --rate $((rate / wave)) --hold 1h
+		run "c$i" bench idle --run idle --secret-file "$dir/secret" --target "http://127.0.0.1:$((base + 100 + i))" --servers "$(<"$dir/e$i.pid")" \
+			--connections "$n" --first-user $(((i - 1) * each % users)) --users "$users" --chats -1 --ramp $((rate / wave)) --for 1h --json "$dir/c$i.json"
 	done
 	for i in $(seq "$first" $((first + wave - 1 < edges ? first + wave - 1 : edges))); do
-		until grep -q '^all ' "$dir/c$i.log"; do
+		until grep -q '^hold ' "$dir/c$i.log"; do
 			kill -0 "$(<"$dir/c$i.pid")" || { cat "$dir/c$i.log" >&2; exit 1; }
 			sleep 0.2
 		done
@@ -147,12 +148,17 @@ for i in $(seq "$edges"); do curl -s "http://127.0.0.1:$((base + 300 + i))/metri
 run plain bench plain --addr "127.0.0.1:$((base + 100))" # what else takes as many connections as one of the nodes has
 ready plain
 plain=$(anon plain)
-run cplain bench idle --secret-file "$dir/secret" --target "http://127.0.0.1:$((base + 100))" --connections "$n" --chats 0 --rate 2500 --hold 1h
-until grep -q '^all ' "$dir/cplain.log"; do sleep 0.2; done
+run cplain bench idle --secret-file "$dir/secret" --target "http://127.0.0.1:$((base + 100))" --servers "$(<"$dir/plain.pid")" \
+	--connections "$n" --chats -1 --ramp 2500 --for 1h
+until grep -q '^hold ' "$dir/cplain.log"; do sleep 0.2; done
 sleep 2
 echo "a plain server with a goroutine for each connection: $((($(anon plain) - plain) * 1024 / n)) B for each of $n"
 for i in $(seq "$edges"); do kill -INT "$(<"$dir/c$i.pid")" 2>/dev/null || true; done
 for i in $(seq "$edges"); do wait "$(<"$dir/c$i.pid")" 2>/dev/null || true; done
-cat "$dir"/c*.out | awk '/^[0-9]/ {open += $1; failed += $2; if (!n++ || $3 < chats) chats = $3; pings += $8} END {printf "sessions: %d, failed %d, chats in each at least %d, pings answered %d\n", open, failed, chats, pings}'
-grep -h 'asked to come again$' "$dir"/c*.log | awk '{n += $7} END {print n + 0, "times a client was asked to come again"}'
-grep -h 'the first: ' "$dir"/c*.log || true
+told() { # told NAME: the sum of such a value over all clients
+	awk -v name="\"name\": \"$1\"," 'index($0, name) {getline; sum += $2 + 0} END {print sum + 0}' "$dir"/c*.json
+}
+least=$(awk '/"name": "chats in each welcome/ {getline; v = $2 + 0; if (!n++ || v < least) least = v} END {print least + 0}' "$dir"/c*.json)
+echo "sessions: $(told connections), failed $(told 'connections that failed or ended'), chats in each at least $least," \
+	"asked to come again $(told 'times one was asked to come again') times, pings answered $(told 'pings answered')"
+grep -hA1 '"why": \[' "$dir"/c*.json | grep -hv why | head -n 3 || true

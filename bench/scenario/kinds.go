@@ -25,7 +25,7 @@ var kinds = map[string]kind{
 	"idle": {
 		about: "Open connections that do nothing, and look what they cost",
 		usual: Settings{Connections: 1000, Ramp: 1000, Chats: 20, Members: 256},
-		flags: []string{"connections", "ramp", "chats", "members"},
+		flags: []string{"connections", "users", "first-user", "run", "ramp", "chats", "members"},
 		make:  newIdle,
 	},
 	"reconnect": {

@@ -107,6 +107,13 @@ func (c *restClient) makeChat(ctx context.Context, target, id string, members []
 	}
 }
 
+// chats counts a user's chats.
+func (c *restClient) chats(ctx context.Context, target, user string) (int, error) {
+	var list struct{ Chats []struct{ ChatID string } }
+	err := c.do(ctx, user, http.MethodGet, target+"/chats?limit=500", nil, &list)
+	return len(list.Chats), err
+}
+
 // restMessage is a message as REST tells it.
 type restMessage struct {
 	SenderID, Text, ClientMessageID string

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/quorate/quorate/bench/measure"
 )
 
 func TestSend_EveryProtocol_OpenAndClosed(t *testing.T) {
@@ -85,11 +87,39 @@ func TestIdle_ConnectionsAreWelcomed(t *testing.T) {
 	if o := res.Ops[0]; o.Done != 60 || o.Errors != 0 || o.Latency.At(0.5) <= 0 {
 		t.Errorf("%+v", o)
 	}
+	if got := value(res, "chats in each welcome, at least"); got != 3 {
+		t.Errorf("%v chats in a welcome", got)
+	}
 	bad := Access{Token: func(string) (string, error) { return "no token", nil }}
 	s := Settings{Scenario: "idle", Connections: 5, Ramp: 100, Chats: -1, Targets: []string{g.target}, For: 300 * time.Millisecond}
 	if _, err := Run(t.Context(), s, bad); err == nil {
 		t.Error("connections that nobody lets in are no result")
 	}
+}
+
+// TestIdle_RunsThatShareTheirPeople makes the chats first, and then has people with a connection in each of two runs.
+func TestIdle_RunsThatShareTheirPeople(t *testing.T) {
+	g := startRig(t)
+	s := Settings{Scenario: "idle", Run: "shared", Connections: -1, Users: 40, Chats: 3, Members: 20, Ramp: 200}
+	g.run(t, s)
+	s.Chats, s.Connections = -1, 30
+	for _, first := range []int{0, 25} { // the second run's last people are the first's
+		s.First = first
+		res := g.run(t, s)
+		if got := value(res, "chats in each welcome, at least"); res.Ops[0].Done != 30 || got != 3 {
+			t.Errorf("from number %d: %d welcomed, %v chats: %+v", first, res.Ops[0].Done, got, res.Ops[0])
+		}
+	}
+}
+
+// value finds a number of a result, -1 where there is none.
+func value(res *measure.Result, name string) float64 {
+	for _, v := range res.Values {
+		if v.Name == name {
+			return v.Value
+		}
+	}
+	return -1
 }
 
 func TestRun_WrongSettings(t *testing.T) {
@@ -100,6 +130,9 @@ func TestRun_WrongSettings(t *testing.T) {
 		"no protocol":      {Scenario: "send", Protocol: "smtp", For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
 		"no sequencers":    {Scenario: "send", For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
 		"no time":          {Scenario: "live", Targets: []string{"http://127.0.0.1:1"}},
+		"nobody":           {Scenario: "idle", Connections: -1, For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
+		"no connections":   {Scenario: "reconnect", Connections: -1, For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
+		"a strange name":   {Scenario: "live", Run: "a b", For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
 		"large chats":      {Scenario: "live", Members: 257, For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
 		"large texts":      {Scenario: "live", Size: 20 << 10, For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
 		"few for a chat":   {Scenario: "idle", Connections: 5, Members: 10, For: time.Second, Targets: []string{"http://127.0.0.1:1"}},

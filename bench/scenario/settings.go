@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/bench/load"
+	"github.com/quorate/quorate/sequencer/wire"
 )
 
 // Settings are a run, whole: the same settings make the same load. They are in its result, and a coordinator sends them to its
@@ -23,7 +24,9 @@ type Settings struct {
 	Senders     int           `json:"senders,omitempty"`     // users who send
 	Chats       int           `json:"chats,omitempty"`       // with members of their own; idle: of each user, negative: none
 	Members     int           `json:"members,omitempty"`     // of each chat
-	Connections int           `json:"connections,omitempty"` // of idle, reconnect and mixed: users, with one each
+	Connections int           `json:"connections,omitempty"` // of idle, reconnect and mixed: users, with one each; idle: negative: none
+	Users       int           `json:"users,omitempty"`       // of idle: people who have the connections, each several where they are fewer; 0: one each
+	First       int           `json:"first,omitempty"`       // of idle: number of the one of them who has the first connection of this run
 	Ramp        float64       `json:"ramp,omitempty"`        // connections begun in a second
 	Behind      int           `json:"behind,omitempty"`      // messages that a member has missed, or that there are to read
 	Page        int           `json:"page,omitempty"`        // messages of one page of history
@@ -35,10 +38,10 @@ type Settings struct {
 	Warmup      time.Duration `json:"warmupNs"`
 	For         time.Duration `json:"forNs"`
 
-	// Part of Parts is what one of several workers does of a run. Run is in all names, so that runs do not meet.
+	// Part of Parts is what one of several workers does of a run. Run is in all names, so that runs of other names do not meet.
 	Part  int    `json:"part"`
 	Parts int    `json:"parts"`
-	Run   string `json:"run"`
+	Run   string `json:"run"` // runs of one name share their users and chats
 }
 
 // usualSize is the bytes of a text where neither a run nor its scenario says.
@@ -53,6 +56,7 @@ const (
 	maxInFlight    = 1 << 16
 	maxRate        = 10_000_000
 	maxConnections = 4_000_000
+	maxRunName     = 24
 )
 
 // fill gives what is zero the scenario's value.
@@ -96,7 +100,11 @@ func (s *Settings) Check() error {
 		return fmt.Errorf("a rate is at most %d in a second", maxRate)
 	case s.InFlight < 0 || s.InFlight > maxInFlight:
 		return fmt.Errorf("at most %d can be in flight", maxInFlight)
-	case s.Connections < 0 || s.Connections > maxConnections || s.Senders < 0 || s.Senders > maxConnections || s.Chats > maxConnections:
+	case s.Connections < 0 && s.Scenario != "idle" || s.Users < 0 || s.Users > maxConnections || s.First < 0:
+		return errors.New("users and connections are numbers from 0 on")
+	case s.Run != "" && wire.CheckID("run", s.Run) != nil || len(s.Run) > maxRunName:
+		return fmt.Errorf("the name of a run is part of an id: letters and digits, %d at most", maxRunName)
+	case s.Connections > maxConnections || s.Senders < 0 || s.Senders > maxConnections || s.Chats > maxConnections:
 		return fmt.Errorf("there are at most %d users, connections and chats", maxConnections)
 	case s.Behind < 0 || s.Page < 0 || s.Page > 500:
 		return errors.New("a page has 1 to 500 messages")

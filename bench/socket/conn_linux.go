@@ -16,6 +16,7 @@ import (
 type Conn struct {
 	Number int // the caller's
 	User   string
+	Chats  int // that the welcome named
 
 	pool    *Pool
 	fd      int
@@ -218,6 +219,7 @@ func (c *Conn) greet(head []byte) error {
 func (c *Conn) frame(op byte, payload []byte, at time.Time) error {
 	switch op {
 	case OpPing:
+		c.pool.Pings++
 		return c.write(OpPong, payload)
 	case OpClose:
 		return Closed(payload)
@@ -226,7 +228,7 @@ func (c *Conn) frame(op byte, payload []byte, at time.Time) error {
 		case c.state == open:
 			c.pool.handler.Frame(c, payload, at)
 		case kind == "welcome":
-			c.state, c.hello = open, true
+			c.state, c.hello, c.Chats = open, true, bytes.Count(payload, []byte(`{"chatId":`))
 			c.pool.handler.Welcomed(c, at)
 		case kind == "error":
 			return fmt.Errorf("hello was refused: %.200s", payload)

@@ -26,6 +26,7 @@ type Pool struct {
 
 	Slept    time.Duration // how long Wait had nothing to do
 	Received int64         // bytes
+	Pings    int           // that were answered
 }
 
 const (

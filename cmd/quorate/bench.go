@@ -21,11 +21,8 @@ import (
 )
 
 func (a *app) benchCommand() *cobra.Command {
-	bench := parent("bench", "Load a cluster from outside, measure it, and check its promises", a.benchIdleCommand(), a.benchPlainCommand(), a.benchCompareCommand(), a.benchWorkerCommand(), a.benchPeersCommand(), a.benchUnitsCommand())
+	bench := parent("bench", "Load a cluster from outside, measure it, and check its promises", a.benchPlainCommand(), a.benchCompareCommand(), a.benchWorkerCommand(), a.benchPeersCommand(), a.benchUnitsCommand())
 	for _, name := range scenario.Names() {
-		if name == "idle" {
-			continue
-		}
 		bench.AddCommand(a.scenarioCommand(name))
 	}
 	return bench
@@ -50,7 +47,7 @@ func (a *app) scenarioCommand(name string) *cobra.Command {
 
 // scenarioFlags are the flags that not every scenario looks at.
 var scenarioFlags = []string{
-	"protocol", "rate", "closed", "in-flight", "senders", "chats", "members", "connections", "ramp", "behind", "page", "archived", "size-skew", "skew", "replay",
+	"protocol", "rate", "closed", "in-flight", "senders", "chats", "members", "connections", "users", "first-user", "run", "ramp", "behind", "page", "archived", "size-skew", "skew", "replay",
 }
 
 func usualText(name string) string {
@@ -106,7 +103,7 @@ func benchToken(noAuth bool, secretFile string) (func(user string) (string, erro
 func (c *LoadConfig) settings(name string) scenario.Settings {
 	return scenario.Settings{
 		Scenario: name, Targets: c.Target, Sequencers: c.Sequencers, Protocol: c.Protocol, Seed: uint64(c.Seed), Rate: c.Rate, Closed: c.Closed,
-		InFlight: c.InFlight, Senders: c.Senders, Chats: c.Chats, Members: c.Members, Connections: c.Connections, Ramp: c.Ramp, Behind: c.Behind,
+		InFlight: c.InFlight, Senders: c.Senders, Chats: c.Chats, Members: c.Members, Connections: c.Connections, Users: c.Users, First: c.FirstUser, Run: c.Run, Ramp: c.Ramp, Behind: c.Behind,
 		Page: c.Page, Archived: c.Archived, Size: c.Size, SizeSkew: c.SizeSkew, Skew: c.Skew, Replay: c.Replay, Warmup: c.Warmup, For: c.For,
 	}
 }
@@ -155,7 +152,9 @@ func (a *app) runScenario(cmd *cobra.Command, name string) (err error) {
 	if err != nil {
 		return err
 	}
-	debug.SetGCPercent(benchGC)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(benchGC)
+	}
 	if len(c.Target) == 0 {
 		own, err := startBenchCluster(cmd.Context(), c.Archived, c.Processes)
 		if err != nil {

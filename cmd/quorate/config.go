@@ -27,7 +27,6 @@ type Config struct {
 	User      UserConfig      `koanf:"user"`
 	Check     CheckConfig     `koanf:"check"`
 	Doctor    DoctorConfig    `koanf:"doctor"`
-	Bench     BenchConfig     `koanf:"bench"`
 	Plain     PlainConfig     `koanf:"plain"`
 	Load      LoadConfig      `koanf:"load"`
 	Worker    WorkerConfig    `koanf:"worker"`
@@ -171,21 +170,6 @@ type TokenConfig struct {
 	SecretFile string        `koanf:"secret-file" doc:"file with the HS256 secret"`
 }
 
-// BenchConfig is what a bench loads, and with what.
-type BenchConfig struct {
-	Target      string        `koanf:"target" doc:"delivery node to load, http://host:port"`
-	Metrics     string        `koanf:"metrics" doc:"operations port of that node, http://host:port; empty for no memory"`
-	SecretFile  string        `koanf:"secret-file" doc:"file with the HS256 secret for the users' tokens"`
-	NoAuth      bool          `koanf:"no-auth" doc:"show 'user:NAME' in place of a token"`
-	Connections int           `koanf:"connections" doc:"users, with one connection each; 0 with --users to make their chats only"`
-	FirstUser   int           `koanf:"first-user" doc:"number of the first of them; runs beside one another have users of their own"`
-	Users       int           `koanf:"users" doc:"users that there are in all, of all runs; after the last number the first comes again. 0 for as many as connections"`
-	Chats       int           `koanf:"chats" doc:"groups that each user is in"`
-	Members     int           `koanf:"members" doc:"members of each group"`
-	Rate        int           `koanf:"rate" doc:"connections begun in a second"`
-	Hold        time.Duration `koanf:"hold" doc:"how long the connections stay when all are there"`
-}
-
 // PlainConfig is a server to compare with.
 type PlainConfig struct {
 	Addr string `koanf:"addr" doc:"address of the plain server; loopback only"`
@@ -318,10 +302,6 @@ func defaultConfig() Config {
 		Units:  UnitsConfig{Out: "units.json", Connections: 5000, Size: 200, For: 10 * time.Second},
 		Plan:   defaultPlan(),
 		Worker: WorkerConfig{Listen: "127.0.0.1:7400", SecretFile: devData + "/" + secretFile, Username: "default"},
-		Bench: BenchConfig{
-			Target: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile, Connections: 1000, Chats: 20, Members: 256, Rate: 1000,
-			Hold: time.Minute,
-		},
-		Chat: ChatConfig{URL: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile},
+		Chat:   ChatConfig{URL: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile},
 	}
 }

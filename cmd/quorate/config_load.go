@@ -20,7 +20,10 @@ type LoadConfig struct {
 	Senders      int           `koanf:"senders" doc:"users who send"`
 	Chats        int           `koanf:"chats" doc:"chats that the load is spread over"`
 	Members      int           `koanf:"members" doc:"members of each chat"`
-	Connections  int           `koanf:"connections" doc:"users, with one connection each"`
+	Connections  int           `koanf:"connections" doc:"users, with one connection each; idle: -1 for their chats alone"`
+	Users        int           `koanf:"users" doc:"people who have the connections, each several where they are fewer; 0: one each"`
+	FirstUser    int           `koanf:"first-user" doc:"number of the one of them who has the first connection"`
+	Run          string        `koanf:"run" doc:"a name that is in the names of all users and chats: runs of one name, beside each other, share them; empty: a new one"`
 	Ramp         float64       `koanf:"ramp" doc:"connections begun in a second"`
 	Behind       int           `koanf:"behind" doc:"messages that were missed, or that there are to read"`
 	Page         int           `koanf:"page" doc:"messages of one page"`
