@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/bench"
+	"github.com/quorate/quorate/bench/benchtest"
 	"github.com/quorate/quorate/bench/scenario"
 )
 
@@ -23,7 +24,7 @@ func TestPlain_ServesWhatIdleAsks(t *testing.T) {
 	go func() { ended <- bench.Plain(ctx, ln) }()
 	res, err := scenario.Run(t.Context(), scenario.Settings{
 		Scenario: "idle", Targets: []string{"http://" + ln.Addr().String()}, Connections: 30, Chats: -1, Ramp: 1000, For: 200 * time.Millisecond,
-	}, scenario.Access{Token: func(user string) (string, error) { return "user:" + user, nil }})
+	}, scenario.Access{Token: benchtest.PlainToken})
 	if err != nil || res.Ops[0].Done != 30 || res.Ops[0].Errors != 0 {
 		t.Errorf("%+v, %v", res, err)
 	}

@@ -31,17 +31,19 @@ aims() {
 	for senders in 512 64 1; do
 		echo "### Append to ack, RESP, $senders senders"
 		echo
-		table "quorate bench send --processes --closed --senders $senders --for $time"
+		table "quorate bench send --processes --closed --senders $senders --chats 1000 --size 100 --for $time"
 	done
 	echo '### Send to ack, WebSocket, 512 connections'
 	echo
-	table "quorate bench send --processes --protocol ws --closed --senders 512 --for $time"
+	table "quorate bench send --processes --protocol ws --closed --senders 512 --chats 1000 --size 100 --for $time"
 	echo '### 1:1 at 500 a second'
 	echo
-	table "quorate bench live --processes --rate 500 --for $time"
-	echo '### Fan-out to 256'
-	echo
-	table "quorate bench fanout --processes --closed --in-flight 4 --for $time"
+	table "quorate bench live --processes --rate 500 --size 100 --for $time"
+	for flight in 16 1; do
+		echo "### Fan-out to 256, $flight in flight"
+		echo
+		table "quorate bench fanout --processes --closed --in-flight $flight --size 100 --for $time"
+	done
 }
 each() { # COMMANDS…
 	local command

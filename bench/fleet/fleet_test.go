@@ -5,42 +5,20 @@ package fleet
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
 
+	"github.com/quorate/quorate/bench/benchtest"
 	"github.com/quorate/quorate/bench/scenario"
-	"github.com/quorate/quorate/delivery"
-	"github.com/quorate/quorate/sequencer/sequencertest"
 )
-
-func startEdge(t *testing.T) string {
-	t.Helper()
-	c := sequencertest.Start(t, 1, 1)
-	edge, err := delivery.Open(delivery.Config{Addr: "127.0.0.1:0", Sequencers: c.Addrs(), NoAuth: true, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(func() {
-		defer cancel()
-		if err := edge.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := edge.Ready(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return "http://" + edge.Addr()
-}
 
 func startWorkers(t *testing.T, n int, key string) (urls []string) {
 	t.Helper()
 	for range n {
 		s := httptest.NewServer(NewWorker(key, scenario.Access{
-			Token: func(user string) (string, error) { return "user:" + user, nil },
+			Token: benchtest.PlainToken,
 		}).Handler())
 		t.Cleanup(s.Close)
 		urls = append(urls, s.URL)
@@ -49,7 +27,7 @@ func startWorkers(t *testing.T, n int, key string) (urls []string) {
 }
 
 func TestFleet_PartsAreOneRun(t *testing.T) {
-	target, key := startEdge(t), Key([]byte("a secret"))
+	target, key := benchtest.Start(t, 1).Target, Key([]byte("a secret"))
 	f := &Fleet{Workers: startWorkers(t, 3, key), Key: key}
 	s := scenario.Settings{
 		Scenario: "live", Targets: []string{target}, Chats: 7, Rate: 150, Warmup: 100 * time.Millisecond, For: time.Second,

@@ -3,13 +3,11 @@
 package scenario
 
 import (
-	"context"
-	"log/slog"
 	"testing"
 	"time"
 
+	"github.com/quorate/quorate/bench/benchtest"
 	"github.com/quorate/quorate/bench/measure"
-	"github.com/quorate/quorate/delivery"
 	"github.com/quorate/quorate/sequencer/sequencertest"
 )
 
@@ -21,27 +19,9 @@ type rig struct {
 
 func startRig(t *testing.T, options ...sequencertest.Option) *rig {
 	t.Helper()
-	c := sequencertest.Start(t, 1, 2, options...)
-	cfg := delivery.Config{Addr: "127.0.0.1:0", Sequencers: c.Addrs(), NoAuth: true, Logger: slog.New(slog.DiscardHandler)}
-	cfg.Limits.SendsPerSecond, cfg.Limits.SendBurst = 1e6, 1e6
-	edge, err := delivery.Open(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(func() {
-		defer cancel()
-		if err := edge.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := edge.Ready(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return &rig{target: "http://" + edge.Addr(), resp: c.Addrs()}
+	c := benchtest.Start(t, 2, options...)
+	return &rig{target: c.Target, resp: c.RESP}
 }
-
-func plainToken(user string) (string, error) { return "user:" + user, nil }
 
 // run makes a short run.
 func (g *rig) run(t *testing.T, s Settings) *measure.Result {
@@ -52,7 +32,7 @@ func (g *rig) run(t *testing.T, s Settings) *measure.Result {
 	}
 	or(&s.Warmup, 100*time.Millisecond)
 	or(&s.For, 500*time.Millisecond)
-	res, err := Run(t.Context(), s, Access{Token: plainToken})
+	res, err := Run(t.Context(), s, Access{Token: benchtest.PlainToken})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quorate/quorate/bench/benchtest"
 	"github.com/quorate/quorate/bench/measure"
 )
 
@@ -137,7 +138,7 @@ func TestRun_WrongSettings(t *testing.T) {
 		"large texts":      {Scenario: "live", Size: 20 << 10, For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
 		"few for a chat":   {Scenario: "idle", Connections: 5, Members: 10, For: time.Second, Targets: []string{"http://127.0.0.1:1"}},
 	} {
-		if _, err := Run(t.Context(), s, Access{Token: plainToken}); !errors.Is(err, ErrSettings) {
+		if _, err := Run(t.Context(), s, Access{Token: benchtest.PlainToken}); !errors.Is(err, ErrSettings) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -148,7 +149,7 @@ func TestRun_CutShortIsReported(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	s := Settings{Scenario: "live", Chats: 2, Rate: 100, For: time.Minute, Targets: []string{g.target}}
-	res, err := Run(ctx, s, Access{Token: plainToken})
+	res, err := Run(ctx, s, Access{Token: benchtest.PlainToken})
 	if err != nil || !res.Cut || res.Ops[0].Done == 0 || res.WindowS > 2 || res.Checks.Total() != 0 {
 		t.Errorf("%v %+v", err, res)
 	}
