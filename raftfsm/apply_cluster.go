@@ -2,7 +2,6 @@ package raftfsm
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -84,6 +83,7 @@ func (t *txn) putLease(l wire.Lease) {
 	t.key = key1(t.key[:0], tableLease, l.Name)
 	t.val = appendLease(t.val[:0], l)
 	t.putSeen(t.key, t.val)
+	t.leases = append(t.leases, l)
 }
 
 func appendLease(dst []byte, l wire.Lease) []byte {
@@ -141,32 +141,4 @@ func (s *Store) Lease(name string) (l wire.Lease, err error) {
 		return closer.Close()
 	})
 	return l, err
-}
-
-// Leases gives those that are held, ended or not, and whose names begin with prefix: ascending by name, at most limit. more
-// says that there are others.
-func (s *Store) Leases(prefix string, limit int) (leases []wire.Lease, more bool, err error) {
-	err = s.view(func(db *pebble.DB) error {
-		from := key1(nil, tableLease, prefix)
-		it, err := db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: after(from)})
-		if err != nil {
-			return err
-		}
-		for ok := it.First(); ok && !more; ok = it.Next() {
-			name := string(it.Key()[1:])
-			l, err := decodeLease(name, it.Value())
-			if err != nil {
-				return errors.Join(fmt.Errorf("lease %s: %w", name, err), it.Close())
-			}
-			switch {
-			case l.Holder == "":
-			case len(leases) == limit:
-				more = true
-			default:
-				leases = append(leases, l)
-			}
-		}
-		return it.Close()
-	})
-	return leases, more, err
 }

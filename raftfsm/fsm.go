@@ -103,7 +103,7 @@ func (f *FSM) run(index, term uint64, e Entry) (results []Result, err error) {
 	}
 	f.meta = t.meta
 	f.cache.trim()
-	f.store.publish(t.meta, t.events)
+	f.store.publish(t.meta, t.events, t.leases)
 	if t.mapped {
 		f.store.mapChange.fire()
 	}

@@ -58,6 +58,7 @@ type Store struct {
 	state atomic.Pointer[meta] // of the last committed entry
 
 	mapChange signal
+	leases    leases // of the last committed entry
 
 	unseen *unseen // the apply goroutine's; replaced with db
 
@@ -91,6 +92,9 @@ func (s *Store) open() error {
 		return errors.Join(fmt.Errorf("open the store: %w", err), db.Close())
 	}
 	if s.unseen, err = newUnseen(db); err != nil {
+		return errors.Join(fmt.Errorf("open the store: %w", err), db.Close())
+	}
+	if err := s.leases.load(db); err != nil {
 		return errors.Join(fmt.Errorf("open the store: %w", err), db.Close())
 	}
 	s.db = db
@@ -176,7 +180,8 @@ func (s *Store) Applied() (index, term uint64) {
 }
 
 // publish makes a committed entry known to readers.
-func (s *Store) publish(m meta, events []wire.Event) {
+func (s *Store) publish(m meta, events []wire.Event, changed []wire.Lease) {
+	s.leases.put(changed)
 	s.state.Store(&m)
 	s.tail.add(events)
 }

@@ -20,7 +20,8 @@ type txn struct {
 	kept   []byte          // the values of over
 	order  []*chat         // whose counters changed, in the order of first change: they are written at the end
 	events []wire.Event
-	mapped bool // the cluster map changed
+	leases []wire.Lease // that changed, as they are now
+	mapped bool         // the cluster map changed
 	key    []byte
 	val    []byte
 }
@@ -36,7 +37,8 @@ func (t *txn) begin(batch *pebble.Batch, now wire.Millis, m meta) {
 	clear(t.over)
 	clear(t.order)
 	clear(t.events)
-	t.kept, t.order, t.events, t.mapped = t.kept[:0], t.order[:0], t.events[:0], false
+	clear(t.leases)
+	t.kept, t.order, t.events, t.leases, t.mapped = t.kept[:0], t.order[:0], t.events[:0], t.leases[:0], false
 }
 
 // chat is a chat as the apply goroutine holds it.
