@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"slices"
+	"time"
 
 	"github.com/quorate/quorate/delivery/relay"
 	"github.com/quorate/quorate/sequencer/wire"
@@ -29,6 +30,9 @@ func newDispatcher(h *hub) *dispatcher { return &dispatcher{hub: h, local: local
 
 // feed takes one event of the feed of d.group.
 func (d *dispatcher) feed(ev *wire.Event) {
+	if len(ev.Added) > 0 {
+		d.hub.joins.note(ev, time.Now())
+	}
 	if !d.wanted(ev) {
 		d.hub.srv.members.quiet(ev)
 		return
@@ -40,7 +44,7 @@ func (d *dispatcher) feed(ev *wire.Event) {
 }
 
 // wanted tells whether anybody can be concerned. A session that registers after this look asks for its first page after
-// that, so it misses nothing.
+// that, and for joins, so it misses nothing.
 func (d *dispatcher) wanted(ev *wire.Event) bool {
 	here, there := d.hub.srv.registry.count() > 0, d.hub.directory.count() > 0
 	if !here && !there || ev.Kind != wire.EventChat {

@@ -17,6 +17,7 @@ type hub struct {
 	srv        *Server
 	places     places     // of this node's own sessions, whoever brings them the events
 	directory  *directory // who is at the other edges
+	joins      *joins     // who may not have his newest chats in his list yet
 	presence   *presence
 	positioned chan struct{} // closed when every group has a position: sessions may be admitted
 	sizes      *batchSize    // of the batches for this node's own sessions
@@ -42,7 +43,7 @@ type groupFeed struct {
 const hubPatience = 2500 * time.Millisecond
 
 func newHub(srv *Server) *hub {
-	h := &hub{srv: srv, directory: newDirectory(), positioned: make(chan struct{}), edges: map[*remoteEdge]struct{}{}}
+	h := &hub{srv: srv, directory: newDirectory(), joins: newJoins(), positioned: make(chan struct{}), edges: map[*remoteEdge]struct{}{}}
 	h.sizes = newBatchSize(srv.limits.Batches, &srv.stats.batches)
 	return h
 }

@@ -230,8 +230,23 @@ func (a *attachment) users(u relay.Users) {
 	for _, user := range u.Users {
 		a.hub.directory.set(a.edge, user.ID, user.Status)
 		a.hub.presence.changed(user.ID)
+		if user.Status != relay.Offline {
+			a.joined(user.ID)
+		}
 	}
 	a.edge.answer(relay.AppendNumber(nil, relay.KindAnnounced, u.Number))
+}
+
+// joined has the user's sessions at the edge look into the chats that may not be in his list yet.
+func (a *attachment) joined(user string) {
+	chats := a.hub.joins.of(user, time.Now())
+	for _, chatID := range chats {
+		look := newPush(relay.Item{Kind: relay.ItemLook, ChatID: chatID})
+		a.edge.queueEntry(relay.AppendEntry(nil, look.forEdges(), []string{user}))
+	}
+	if len(chats) > 0 {
+		a.edge.wakeUp()
+	}
 }
 
 // write sends what waits for the edge until ctx ends or a write fails.

@@ -118,6 +118,11 @@ func (s *session) register(who identity, device string) {
 	for _, old := range s.srv.registry.add(s) {
 		old.shut(closeReplaced, "replaced by a newer connection")
 	}
+	if s.plain == "" {
+		for _, chatID := range s.srv.hub.joins.of(s.user, time.Now()) {
+			s.missed(chatID, 0)
+		}
+	}
 	s.mu.Lock()
 	closed := s.state == stateClosed
 	s.mu.Unlock()

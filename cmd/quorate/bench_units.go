@@ -81,7 +81,7 @@ func (u *unitRuns) run(s scenario.Settings, serve func(c *benchCluster) []int, l
 	if err != nil {
 		return err
 	}
-	s.Targets, s.Sequencers, s.Seed, s.Size, s.Replay, s.For = []string{c.rest}, c.resp, 1, u.config.Size, -1, u.config.For
+	s.Targets, s.Sequencers, s.Seed, s.Size, s.Replay, s.For = []string{c.rest}, c.resp, 1, u.config.Size, -1, max(s.For, u.config.For)
 	access := scenario.Access{
 		Token: func(user string) (string, error) { return "user:" + user, nil }, Username: "default", Version: buildVersion(), Servers: serve(c),
 	}
@@ -165,11 +165,14 @@ func (u *unitRuns) receipts() error {
 	return nil
 }
 
+// idleHold is how long connections are idle before what they take is looked at: by then a node has given back what only the storm needed.
+const idleHold = 35 * time.Second
+
 // connections measures what an idle one takes.
 func (u *unitRuns) connections() error {
-	s := scenario.Settings{Scenario: "idle", Connections: u.config.Connections, Ramp: 1000, Chats: 20, Members: 250}
+	s := scenario.Settings{Scenario: "idle", Connections: u.config.Connections, Ramp: 1000, Chats: 20, Members: 250, For: idleHold}
 	return u.run(s, (*benchCluster).edgePids, func(_ *benchCluster, res *measure.Result) error {
-		command := fmt.Sprintf("quorate bench idle --processes --connections %d", u.config.Connections)
+		command := fmt.Sprintf("quorate bench idle --processes --connections %d --for 35s", u.config.Connections)
 		bytes, _ := res.Value("resident memory per connection")
 		u.units.ConnectionRAM = plan.Unit{Value: bytes, Unit: "bytes", What: "idle connection, resident memory of the delivery node", Command: command}
 		u.units.ConnectionRate = plan.Unit{

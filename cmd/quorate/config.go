@@ -299,7 +299,7 @@ func defaultConfig() Config {
 		Plain:  PlainConfig{Addr: "127.0.0.1:8081"},
 		Load:   defaultLoad(),
 		Peers:  defaultPeers(),
-		Units:  UnitsConfig{Out: "units.json", Connections: 5000, Size: 200, For: 10 * time.Second},
+		Units:  UnitsConfig{Out: "units.json", Connections: 15_000, Size: 200, For: 10 * time.Second},
 		Plan:   defaultPlan(),
 		Worker: WorkerConfig{Listen: "127.0.0.1:7400", SecretFile: devData + "/" + secretFile, Username: "default"},
 		Chat:   ChatConfig{URL: "http://127.0.0.1:8080", SecretFile: devData + "/" + secretFile},
