@@ -148,10 +148,15 @@ var arrows = []arrow{
 		"the list of cases that parser and engine are tested with; it makes its bytes without the code that it tests",
 	},
 	{
-		"bench",
-		[]string{"bench/socket"},
+		"bench", nil,
+		[]string{"bench/benchtest", "bench/scenario"},
+		"what a cluster is compared with; the bench itself is below it",
+	},
+	{
+		"bench/benchtest",
 		[]string{"delivery", "sequencer/sequencertest"},
-		"it loads a cluster from outside, as clients do, and knows nothing of its inside",
+		nil,
+		"it starts what tests of the bench load; no product code imports it",
 	},
 	{
 		"bench/measure", nil, nil,
@@ -176,7 +181,7 @@ var arrows = []arrow{
 	{
 		"bench/fleet",
 		[]string{"bench/measure", "bench/scenario"},
-		[]string{"delivery", "sequencer/sequencertest"},
+		[]string{"bench/benchtest"},
 		"it shares a run out to workers, and leaves the run to them",
 	},
 	{
@@ -194,7 +199,7 @@ var arrows = []arrow{
 	{
 		"bench/scenario",
 		[]string{"bench/check", "bench/load", "bench/measure", "bench/socket", "sequencer/wire"},
-		[]string{"delivery", "sequencer/sequencertest"},
+		[]string{"bench/benchtest", "sequencer/sequencertest"},
 		"it loads a cluster from outside, as clients do, and knows nothing of its inside",
 	},
 	{

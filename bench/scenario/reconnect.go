@@ -98,9 +98,7 @@ func (c *reconnect) send(room *room, planned time.Time) {
 
 func (c *reconnect) dropAll(now time.Time) {
 	c.dropped = now
-	c.r.result.Marks = append(c.r.result.Marks, measure.Mark{
-		AtSeconds: now.Sub(c.r.window.Began).Seconds(), What: fmt.Sprintf("all %d connections dropped", len(c.crowd.people)),
-	})
+	c.r.mark(fmt.Sprintf("all %d connections dropped", len(c.crowd.people)))
 	for _, p := range c.crowd.people {
 		if p.conn.Open() {
 			c.pending++

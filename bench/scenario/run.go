@@ -26,6 +26,7 @@ type Access struct {
 	Servers            []int                             // processes whose time is counted; nil: those of this machine that listen at the addresses of the run
 	Ready              func(ctx context.Context) error   // called when all is prepared, before the first send; nil: nothing
 	Progress           func(Progress)                    // called every second, and when a phase begins; nil: nobody
+	Marks              <-chan string                     // what happens to the cluster, such as a fault, for the charts; nil: nothing
 }
 
 // Progress is where a run stands.
@@ -136,8 +137,8 @@ func (r *run) close() {
 }
 
 func (r *run) carryOut(ctx context.Context, sc scenario) (*measure.Result, error) {
-	stop := r.tellProgress()
-	defer stop()
+	defer r.tellProgress()()
+	defer r.watch()()
 	r.enter("prepare")
 	if err := sc.prepare(ctx); err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)

@@ -113,6 +113,24 @@ func TestIdle_RunsThatShareTheirPeople(t *testing.T) {
 	}
 }
 
+func TestRun_MarksWhatHappensOutside(t *testing.T) {
+	g := startRig(t)
+	marks := make(chan string, 1)
+	res, err := Run(t.Context(), Settings{
+		Scenario: "live", Targets: []string{g.target}, Chats: 2, Rate: 50, Warmup: 100 * time.Millisecond, For: 500 * time.Millisecond,
+	}, Access{Token: benchtest.PlainToken, Marks: marks, Progress: func(p Progress) {
+		if p.Total > 0 && p.Phase == "warm-up" {
+			marks <- "a node is killed"
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Marks) != 1 || res.Marks[0].What != "a node is killed" || res.Marks[0].AtSeconds < 0 || res.Marks[0].AtSeconds > 0.6 {
+		t.Errorf("%+v", res.Marks)
+	}
+}
+
 // value finds a number of a result, -1 where there is none.
 func value(res *measure.Result, name string) float64 {
 	for _, v := range res.Values {

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -176,6 +178,9 @@ func (a *app) runScenario(cmd *cobra.Command, name string) (err error) {
 			Phase: p.Phase, Elapsed: p.Elapsed, Total: p.Total, PerSecond: p.PerS, P99: p.P99, Errors: p.Errors, Broken: p.Broken,
 		})
 	}
+	marks, done := marksFromOutside()
+	defer done()
+	access.Marks = marks
 	run := func() (*measure.Result, error) { return scenario.Run(cmd.Context(), c.settings(name), access) }
 	if len(c.Workers) > 0 {
 		run = func() (*measure.Result, error) { return c.runFleet(cmd.Context(), c.settings(name), access.Progress) }
@@ -189,6 +194,30 @@ func (a *app) runScenario(cmd *cobra.Command, name string) (err error) {
 		return err
 	}
 	return a.reportRun(cmd.OutOrStdout(), &c, res, slos)
+}
+
+// marksFromOutside gives a mark for each SIGUSR1 that comes until done is called: who breaks something tells the bench when.
+func marksFromOutside() (marks <-chan string, done func()) {
+	signals, out, end := make(chan os.Signal, 8), make(chan string), make(chan struct{})
+	signal.Notify(signals, syscall.SIGUSR1)
+	go func() {
+		for n := 1; ; n++ {
+			select {
+			case <-signals:
+			case <-end:
+				return
+			}
+			select {
+			case out <- fmt.Sprintf("mark %d", n):
+			case <-end:
+				return
+			}
+		}
+	}()
+	return out, func() {
+		signal.Stop(signals)
+		close(end)
+	}
 }
 
 // reportRun writes a result in all forms that were asked for, and gives the verdict.
