@@ -15,6 +15,7 @@ import (
 	"github.com/quorate/quorate/archive/archivetest"
 	"github.com/quorate/quorate/sequencer"
 	"github.com/quorate/quorate/sequencer/sequencertest"
+	"github.com/quorate/quorate/sequencer/wire"
 )
 
 const (
@@ -22,6 +23,8 @@ const (
 	sizePages  = 300 // that are timed, of each kind
 	coldNodes  = 3   // that have read nothing of the archive
 	readers    = 4
+
+	sizePatience = 15 * time.Minute // for all rounds of archiving
 )
 
 // TestArchive_AtSize fills chats of very different sizes, archives them to a real MinIO while appends go on, and reads all of it through REST:
@@ -93,11 +96,20 @@ func (s *sentMessages) archiveBeside(t *testing.T, c *sequencertest.Cluster) (bu
 	stop, began := make(chan struct{}), time.Now()
 	var rounds sync.WaitGroup
 	rounds.Go(func() {
+		defer close(stop)
 		for g := range sizeGroups {
-			c.Operate("ARCHIVE", "RUN", strconv.Itoa(g))
+			for { // a round of a million messages takes longer than one command is waited for; the next joins it
+				_, err := c.TryOperate("ARCHIVE", "RUN", strconv.Itoa(g))
+				if err == nil {
+					break
+				}
+				if !wire.Temporary(err) || time.Since(began) > sizePatience {
+					t.Errorf("archive group %d: %v", g, err)
+					return
+				}
+			}
 		}
 		took = time.Since(began)
-		close(stop)
 	})
 	busy = s.timeAppends(t, time.Hour, stop)
 	rounds.Wait()

@@ -71,19 +71,26 @@ func openNATS(ctx context.Context, f *fleet, w work) (*natsPeer, error) {
 	return p, nil
 }
 
+// streamTry is how long one try to make a stream may take: servers that have no leader yet do not answer.
+const streamTry = 2 * time.Second
+
 // makeStream tries until the servers have found each other.
 func (p *natsPeer) makeStream(ctx context.Context, i int) error {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
-	for {
-		_, err := p.js.CreateStream(ctx, jetstream.StreamConfig{
-			Name: fmt.Sprintf("s%d", i), Subjects: []string{fmt.Sprintf("chat.%d.*", i)}, Replicas: nodes, Storage: jetstream.FileStorage,
-		})
-		if err == nil || ctx.Err() != nil {
+	for deadline := time.Now().Add(startTime); ; time.Sleep(200 * time.Millisecond) {
+		err := p.tryStream(ctx, i)
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
 			return err
 		}
-		time.Sleep(200 * time.Millisecond)
 	}
+}
+
+func (p *natsPeer) tryStream(ctx context.Context, i int) error {
+	ctx, cancel := context.WithTimeout(ctx, streamTry)
+	defer cancel()
+	_, err := p.js.CreateStream(ctx, jetstream.StreamConfig{
+		Name: fmt.Sprintf("s%d", i), Subjects: []string{fmt.Sprintf("chat.%d.*", i)}, Replicas: nodes, Storage: jetstream.FileStorage,
+	})
+	return err
 }
 
 // put publishes a message and waits for its ack. Its id has a server know it again, as a clientMessageId does.

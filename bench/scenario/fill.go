@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,7 +79,8 @@ func (r *run) fillOne(ctx context.Context, way courier, m *mail, done func(error
 // archiveTime is how long messages may take to be in the archive.
 const archiveTime = 3 * time.Minute
 
-// awaitArchive waits until all that a room holds has left the hot store.
+// awaitArchive waits until all that rooms hold has left the hot store, but the last message of each, which stays. A group alone writes no small
+// objects, so it asks for rounds.
 func (r *run) awaitArchive(ctx context.Context, rooms []*room) error {
 	if r.client == nil {
 		return errors.New("what is in the archive only the sequencers tell: their addresses are needed")
@@ -86,16 +88,33 @@ func (r *run) awaitArchive(ctx context.Context, rooms []*room) error {
 	ctx, cancel := context.WithTimeout(ctx, archiveTime)
 	defer cancel()
 	for _, room := range rooms {
-		for {
-			r, err := r.client.Do(ctx, room.id, "CHAT.HEAD", room.id)
+		for tries := 0; ; tries++ {
+			answer, err := r.client.Do(ctx, room.id, "CHAT.HEAD", room.id)
 			if err != nil {
 				return fmt.Errorf("wait for the archive: %w", err)
 			}
-			if heads := r.Elems(); len(heads) == 1 && int(heads[0].Field("hotFrom").Num()) > room.next {
+			if heads := answer.Elems(); len(heads) == 1 && int(heads[0].Field("hotFrom").Num()) >= room.next {
 				break
 			}
-			sleep(ctx, 100*time.Millisecond)
+			if tries%archiveAsk == 0 {
+				r.askArchive(ctx)
+			}
+			sleep(ctx, archiveLook)
 		}
 	}
 	return nil
+}
+
+const (
+	archiveLook = 100 * time.Millisecond
+	archiveAsk  = 10 // looks between two questions
+)
+
+// askArchive asks every group for a round. Where that is not this user's right, the messages are archived when they are old enough for it.
+func (r *run) askArchive(ctx context.Context) {
+	for _, g := range r.client.Topology().Groups {
+		if g.Leader != "" {
+			_, _ = r.client.DoFollow(ctx, g.Leader, "ARCHIVE", "RUN", strconv.Itoa(int(g.Group)))
+		}
+	}
 }
