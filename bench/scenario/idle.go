@@ -103,8 +103,18 @@ func (i *idle) prepare(ctx context.Context) error {
 	if _, err := i.r.makeRooms(ctx, members); err != nil {
 		return err
 	}
-	return i.awaitLists(ctx)
+	if err := i.awaitLists(ctx); err != nil {
+		return err
+	}
+	if len(members) > 0 && len(i.pids) > 0 && i.mine > 0 {
+		sleep(ctx, min(idleSettle, i.r.For))
+	}
+	return nil
 }
+
+// idleSettle is how long a run that holds for long rests before it looks what a node has without connections: by then a node has given back what
+// only the making of chats needed.
+const idleSettle = 35 * time.Second
 
 // awaitLists waits until people spread over all have all their chats in their lists, which follow the members of chats.
 func (i *idle) awaitLists(ctx context.Context) error {

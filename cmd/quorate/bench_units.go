@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +16,7 @@ import (
 	"github.com/quorate/quorate/bench/measure"
 	"github.com/quorate/quorate/bench/plan"
 	"github.com/quorate/quorate/bench/scenario"
+	"github.com/quorate/quorate/sequencer/wire"
 )
 
 // UnitsConfig is a measurement of unit costs.
@@ -121,12 +124,38 @@ func (u *unitRuns) appends() error {
 		u.units.AppendRate = plan.Unit{
 			Value: res.Ops[0].PerSecond(res.Window()) / 2, Unit: "1/s", What: "appends of one of two groups", Command: command,
 		}
-		bytes, err := sizeOf(filepath.Join(c.dir, "n1"))
+		bytes, err := u.stateBytes(c)
 		u.units.MessageHot = plan.Unit{
-			Value: float64(bytes) / float64(res.Checks.Acked), Unit: "bytes", What: "message on one replica's disk, log and state", Command: command + ", then du",
+			Value: float64(bytes) / float64(res.Checks.Acked), Unit: "bytes", What: "message in one replica's state", Command: command + ", RAFT SNAPSHOT, then du of group-*/store",
 		}
 		return err
 	})
+}
+
+// stateBytes is what the state of all groups takes on the first node's disk, with what is still in memory written out first. The log is
+// not in it: it has a bound.
+func (u *unitRuns) stateBytes(c *benchCluster) (total int64, err error) {
+	client := wire.NewClient(wire.ClientConfig{Seeds: c.resp, Logger: slog.New(slog.DiscardHandler)})
+	defer func() { _ = client.Close() }() // it only asked
+	groups, err := client.Groups(u.ctx)
+	if err != nil {
+		return 0, err
+	}
+	for g := range groups {
+		if _, err := client.DoNode(u.ctx, c.resp[0], "RAFT", "SNAPSHOT", strconv.Itoa(g)); err != nil {
+			return 0, err
+		}
+		stores, err := filepath.Glob(filepath.Join(c.dir, "n1", fmt.Sprintf("group-%d.*", g), "store"))
+		if err != nil || len(stores) != 1 {
+			return 0, fmt.Errorf("the state of group %d: %q, %w", g, stores, err)
+		}
+		bytes, err := sizeOf(stores[0])
+		if err != nil {
+			return 0, err
+		}
+		total += bytes
+	}
+	return total, nil
 }
 
 // deliveries measures a large group whose members are all online.
@@ -150,7 +179,7 @@ func (u *unitRuns) receipts() error {
 			return nil
 		}
 	}
-	s := scenario.Settings{Scenario: "receipts", Rate: unitRate, Warmup: unitWarmup}
+	s := scenario.Settings{Scenario: "receipts", Rate: unitRate, Warmup: unitWarmup, For: 2 * u.config.For} // a difference is the less certain
 	if err := u.run(s, (*benchCluster).pids, of(&with)); err != nil {
 		return err
 	}
