@@ -1,7 +1,10 @@
 package load
 
 import (
+	"bytes"
+	"compress/flate"
 	"context"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +55,28 @@ func TestTexts_TheSameSeedMakesTheSame(t *testing.T) {
 	}
 	if got := len(NewTexts(1, 200, 0).Text(1, 5)); got != 200 {
 		t.Errorf("%d bytes", got)
+	}
+}
+
+// TestTexts_DoNotCompress packs many texts together, as an archive does: they share nothing but their numbers.
+func TestTexts_DoNotCompress(t *testing.T) {
+	texts := NewTexts(1, 200, 0)
+	var packed bytes.Buffer
+	w, err := flate.NewWriter(&packed, flate.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 1000
+	for i := range n {
+		if _, err := io.WriteString(w, texts.Text(i%7, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if each := packed.Len() / n; each < 145 {
+		t.Errorf("200 bytes of text are packed into %d", each)
 	}
 }
 
