@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # benchmarks.sh [PART…]: makes BENCHMARKS.md, each table with the command that makes it. Nothing else may run on the machine meanwhile.
 # FOR=8s is the time that counts of each. The parts are aims, scenarios, stored, peers, crowds and units; the text of each is kept in .cache/benchmarks,
-# so that they can be made one after the other.
+# so that they can be made one after the other; with the part page the page is put together alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ulimit -n "$(ulimit -Hn)"
@@ -24,7 +24,7 @@ table() {
 	printf '```\n\n'
 }
 aims() {
-	echo '## The aims'
+	echo '## The work of the aims'
 	echo
 	echo 'Three sequencers, a delivery node and the bench on the same two cores.'
 	echo
@@ -78,6 +78,7 @@ units() {
 	table 'quorate plan'
 }
 for part in "${parts[@]}"; do
+	[[ $part != page ]] || continue
 	"$part" >"$out/$part.part"
 	mv "$out/$part.part" "$out/$part.md"
 done
@@ -86,6 +87,8 @@ done
 	echo
 	echo 'Made by `scripts/benchmarks.sh` on a machine with 2 cores and 24 GiB, with all servers and all clients on it. How each number'
 	echo 'comes to be is in [bench/METHOD.md](bench/METHOD.md). Times are from the planned time where nothing else is said.'
+	echo
+	cat bench/AIMS.md
 	echo
 	for part in aims scenarios stored peers crowds units; do
 		[[ ! -f $out/$part.md ]] || cat "$out/$part.md"
