@@ -96,6 +96,9 @@ func parseTarget(endpoint string, hosts hostPatterns, allowed allowedHosts) (*ta
 	if len(endpoint) > maxEndpointBytes {
 		return nil, fmt.Errorf("%w: the URL has more than %d bytes", ErrBadDevice, maxEndpointBytes)
 	}
+	if strings.ContainsFunc(endpoint, func(r rune) bool { return r <= ' ' || r > '~' }) { // a byte that is no UTF-8 is above, too
+		return nil, fmt.Errorf("%w: the URL must be ASCII without spaces, the rest escaped", ErrBadDevice)
+	}
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the URL is none", ErrBadDevice) // its error repeats it
