@@ -27,8 +27,8 @@ func NewTexts(seed uint64, size int, skew float64) *Texts {
 // letters are those of base64 in URLs.
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// Text gives the text of message n of a chat. Its letters are as good as random and no two texts share any, so that nothing on the way or in the
-// archive compresses them better than to three quarters.
+// Text gives the text of message n of a chat. Its letters are as good as random and texts share no runs of them, so that nothing on the way or in
+// the archive compresses them better than to three quarters.
 func (t *Texts) Text(chat, n int) string {
 	size := t.sizeOf(chat, n)
 	b := make([]byte, 0, size+MinText)

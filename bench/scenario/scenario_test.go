@@ -5,6 +5,7 @@ package scenario
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -116,11 +117,12 @@ func TestIdle_RunsThatShareTheirPeople(t *testing.T) {
 func TestRun_MarksWhatHappensOutside(t *testing.T) {
 	g := startRig(t)
 	marks := make(chan string, 1)
+	breaks := sync.OnceFunc(func() { marks <- "a node is killed" }) // progress may be told twice in the warm-up
 	res, err := Run(t.Context(), Settings{
 		Scenario: "live", Targets: []string{g.target}, Chats: 2, Rate: 50, Warmup: 100 * time.Millisecond, For: 500 * time.Millisecond,
 	}, Access{Token: benchtest.PlainToken, Marks: marks, Progress: func(p Progress) {
 		if p.Total > 0 && p.Phase == "warm-up" {
-			marks <- "a node is killed"
+			breaks()
 		}
 	}})
 	if err != nil {
