@@ -20,7 +20,7 @@ func (n *node) serveEtcd(ctx context.Context) error {
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = at(n.clientPort(n.number)), at(n.clientPort(n.number))
 	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = at(n.peerPort(n.number)), at(n.peerPort(n.number))
 	var members []string
-	for i := range nodes {
+	for i := range replicas {
 		members = append(members, fmt.Sprintf("n%d=http://127.0.0.1:%d", i, n.peerPort(i)))
 	}
 	cfg.InitialCluster = strings.Join(members, ",")
@@ -47,7 +47,7 @@ type etcdPeer struct{ client *clientv3.Client }
 
 func openEtcd(f *fleet) (*etcdPeer, error) {
 	var ends []string
-	for i := range nodes {
+	for i := range replicas {
 		ends = append(ends, fmt.Sprintf("http://127.0.0.1:%d", f.ports[2*i]))
 	}
 	c, err := clientv3.New(clientv3.Config{Endpoints: ends, DialTimeout: startTime})

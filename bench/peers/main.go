@@ -1,5 +1,5 @@
-// Command peers does the bench's work on others' systems: NATS JetStream with three replicas, and etcd with three members, each node a
-// process on loopback. It is a module of its own, so that nothing of them is in the product. `quorate bench peers` builds and runs it.
+// Command peers does the bench's work on others' systems: NATS JetStream with three replicas, etcd with three members, and Centrifuge, the
+// library of Centrifugo, with one node in memory, each node a process on loopback. It is a module of its own, so that nothing of them is in the product. `quorate bench peers` builds and runs it.
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() {
 
 // work is what is asked for.
 type work struct {
-	peer     string // nats, nats-always or etcd
+	peer     string // nats, nats-always, etcd or centrifuge
 	kind     string // send or fanout
 	senders  int
 	streams  int
@@ -43,7 +43,7 @@ func carryOut(ctx context.Context, args []string) error {
 	}
 	var w work
 	flags := flag.NewFlagSet("peers", flag.ContinueOnError)
-	flags.StringVar(&w.peer, "peer", "nats", "nats (its default sync), nats-always (sync_interval: always) or etcd")
+	flags.StringVar(&w.peer, "peer", "nats", "nats (its default sync), nats-always (sync_interval: always), etcd or centrifuge")
 	flags.StringVar(&w.kind, "work", "send", "send or fanout")
 	flags.IntVar(&w.senders, "senders", 64, "senders with one message under way each")
 	flags.IntVar(&w.streams, "streams", 2, "streams of three replicas, as many as the groups that they are compared with")
@@ -71,7 +71,7 @@ func runNode(ctx context.Context, args []string) error {
 	var n node
 	var peers string
 	flags := flag.NewFlagSet("node", flag.ContinueOnError)
-	flags.StringVar(&n.kind, "peer", "", "nats, nats-always or etcd")
+	flags.StringVar(&n.kind, "peer", "", "nats, nats-always, etcd or centrifuge")
 	flags.StringVar(&n.dir, "dir", "", "data")
 	flags.IntVar(&n.number, "number", 0, "which of the nodes")
 	flags.StringVar(&peers, "ports", "", "client and peer ports of all nodes: C0,P0,C1,P1,…")
@@ -90,6 +90,8 @@ func runNode(ctx context.Context, args []string) error {
 		return n.serveNATS(ctx)
 	case "etcd":
 		return n.serveEtcd(ctx)
+	case "centrifuge":
+		return n.serveCentrifuge(ctx)
 	}
-	return errors.New("a peer is nats, nats-always or etcd")
+	return errors.New("a peer is nats, nats-always, etcd or centrifuge")
 }

@@ -21,7 +21,7 @@ func (n *node) serveNATS(ctx context.Context) error {
 		JetStream: true, StoreDir: n.dir, SyncAlways: n.kind == "nats-always",
 		Cluster: server.ClusterOpts{Name: "peers", Host: "127.0.0.1", Port: n.peerPort(n.number)},
 	}
-	for i := range nodes {
+	for i := range replicas {
 		if i != n.number {
 			o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", n.peerPort(i))})
 		}
@@ -52,7 +52,7 @@ type natsPeer struct {
 
 func openNATS(ctx context.Context, f *fleet, w work) (*natsPeer, error) {
 	var urls []string
-	for i := range nodes {
+	for i := range replicas {
 		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", f.ports[2*i]))
 	}
 	p := &natsPeer{urls: strings.Join(urls, ","), streams: w.streams}
@@ -88,7 +88,7 @@ func (p *natsPeer) tryStream(ctx context.Context, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, streamTry)
 	defer cancel()
 	_, err := p.js.CreateStream(ctx, jetstream.StreamConfig{
-		Name: fmt.Sprintf("s%d", i), Subjects: []string{fmt.Sprintf("chat.%d.*", i)}, Replicas: nodes, Storage: jetstream.FileStorage,
+		Name: fmt.Sprintf("s%d", i), Subjects: []string{fmt.Sprintf("chat.%d.*", i)}, Replicas: replicas, Storage: jetstream.FileStorage,
 	})
 	return err
 }

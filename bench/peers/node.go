@@ -23,10 +23,18 @@ type node struct {
 }
 
 const (
-	nodes     = 3
+	replicas  = 3 // nodes of a peer that has replicas
 	startTime = 30 * time.Second
 	endTime   = 10 * time.Second
 )
+
+// nodes is how many nodes a peer has.
+func nodes(kind string) int {
+	if kind == "centrifuge" {
+		return 1
+	}
+	return replicas
+}
 
 func (n *node) clientPort(i int) int { return n.ports[2*i] }
 func (n *node) peerPort(i int) int   { return n.ports[2*i+1] }
@@ -40,7 +48,7 @@ type fleet struct {
 // startFleet starts the nodes as processes of this program and waits until all are ready.
 func startFleet(ctx context.Context, kind, dir string) (*fleet, error) {
 	f := &fleet{}
-	for range 2 * nodes {
+	for range 2 * nodes(kind) {
 		port, err := freePort()
 		if err != nil {
 			return nil, err
@@ -51,8 +59,8 @@ func startFleet(ctx context.Context, kind, dir string) (*fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	ready := make(chan error, nodes)
-	for i := range nodes {
+	ready := make(chan error, nodes(kind))
+	for i := range nodes(kind) {
 		cmd := exec.Command(program, "node", "-peer", kind, "-dir", filepath.Join(dir, fmt.Sprint(i)), "-number", fmt.Sprint(i),
 			"-ports", strings.Trim(strings.ReplaceAll(fmt.Sprint(f.ports), " ", ","), "[]"))
 		cmd.Stderr = os.Stderr
@@ -76,7 +84,7 @@ func startFleet(ctx context.Context, kind, dir string) (*fleet, error) {
 			ready <- errors.New("a node ended")
 		}()
 	}
-	for range nodes {
+	for range nodes(kind) {
 		select {
 		case err = <-ready:
 		case <-ctx.Done():

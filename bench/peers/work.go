@@ -14,11 +14,31 @@ import (
 	"github.com/quorate/quorate/bench/measure"
 )
 
-// peer is what a system must be able to do.
+// peer is a system.
 type peer interface {
 	put(ctx context.Context, sender, n int, body []byte) error
-	held(ctx context.Context) (int64, error)
 	close()
+}
+
+// keeper is a peer that keeps what it acknowledged.
+type keeper interface {
+	held(ctx context.Context) (int64, error)
+}
+
+// broadcaster is a peer whose members get every message of sender 0's chat, on a connection each.
+type broadcaster interface {
+	peer
+	listen(ctx context.Context, members int, got func(member int, body []byte)) error
+}
+
+func open(ctx context.Context, f *fleet, w work) (peer, error) {
+	switch w.peer {
+	case "etcd":
+		return openEtcd(f)
+	case "centrifuge":
+		return openCentrifuge(ctx, f)
+	}
+	return openNATS(ctx, f, w)
 }
 
 const settleTime = 10 * time.Second
@@ -29,24 +49,18 @@ func do(ctx context.Context, w work, dir string) (*measure.Result, error) {
 		return nil, err
 	}
 	defer f.stop()
-	var p peer
-	var n *natsPeer
-	if w.peer == "etcd" {
-		p, err = openEtcd(f)
-	} else {
-		n, err = openNATS(ctx, f, w)
-		p = n
-	}
+	p, err := open(ctx, f, w)
 	if err != nil {
 		return nil, err
 	}
 	defer p.close()
 	r := newJob(w, f)
+	crowd, broadcasts := p.(broadcaster)
 	switch {
 	case w.kind == "send":
 		err = r.send(ctx, p)
-	case w.kind == "fanout" && n != nil:
-		err = r.fanout(ctx, n)
+	case w.kind == "fanout" && broadcasts:
+		err = r.fanout(ctx, crowd)
 	default:
 		err = fmt.Errorf("%s does no %q", w.peer, w.kind)
 	}
@@ -120,7 +134,7 @@ func (r *job) send(ctx context.Context, p peer) error {
 }
 
 // fanout keeps so many messages in flight that are not yet with all members.
-func (r *job) fanout(ctx context.Context, p *natsPeer) error {
+func (r *job) fanout(ctx context.Context, p broadcaster) error {
 	slots := make(chan struct{}, r.work.inFlight)
 	var mu sync.Mutex
 	var sent []time.Time // by number
@@ -199,15 +213,18 @@ func number(body []byte) (int, error) {
 	return 0, errors.New("no number")
 }
 
-// finish looks that all that was acknowledged is there.
+// finish looks that all that was acknowledged is there, where it is kept.
 func (r *job) finish(ctx context.Context, p peer) (*measure.Result, error) {
-	held, err := p.held(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.result.Checks.Acked, r.result.Checks.Read = r.acked.Load(), held
-	if held < r.acked.Load() {
-		r.result.Checks.Broken = map[string]int64{"lost": r.acked.Load() - held}
+	r.result.Checks.Acked = r.acked.Load()
+	if k, keeps := p.(keeper); keeps {
+		held, err := k.held(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.result.Checks.Read = held
+		if held < r.acked.Load() {
+			r.result.Checks.Broken = map[string]int64{"lost": r.acked.Load() - held}
+		}
 	}
 	for _, o := range r.ops {
 		r.result.Ops = append(r.result.Ops, o.Op())

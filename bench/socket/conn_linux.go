@@ -143,8 +143,12 @@ func (c *Conn) shake() error {
 	if err := c.pool.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EPOLLIN); err != nil {
 		return err
 	}
-	return c.push([]byte("GET /stream HTTP/1.1\r\nHost: " + c.host + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: quorate.v1\r\n\r\n"))
+	path, protocol := "/stream", "Sec-WebSocket-Protocol: quorate.v1\r\n"
+	if other := c.pool.cfg.Other; other != nil {
+		path, protocol = other.Path, ""
+	}
+	return c.push([]byte("GET " + path + " HTTP/1.1\r\nHost: " + c.host + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + protocol + "\r\n"))
 }
 
 // came takes what a read came to, which had come by then.
@@ -203,11 +207,14 @@ func (c *Conn) greet(head []byte) error {
 	if status, _, _ := strings.Cut(string(head), "\r\n"); !strings.HasPrefix(status, "HTTP/1.1 101") {
 		return fmt.Errorf("the handshake was answered %q", status)
 	}
+	c.state = greeting
+	if other := c.pool.cfg.Other; other != nil {
+		return c.write(OpText, other.Hello(c.User))
+	}
 	token, err := c.pool.cfg.Token(c.User)
 	if err != nil {
 		return err
 	}
-	c.state = greeting
 	hello := `{"type":"hello","deviceId":"` + c.pool.cfg.Device + `","token":"` + token + `"`
 	if c.cursors != "" {
 		hello += `,"cursors":` + c.cursors
@@ -224,15 +231,27 @@ func (c *Conn) frame(op byte, payload []byte, at time.Time) error {
 	case OpClose:
 		return Closed(payload)
 	case OpText:
-		switch kind := Kind(payload); {
-		case c.state == open:
+		if c.state == open {
 			c.pool.handler.Frame(c, payload, at)
-		case kind == "welcome":
-			c.state, c.hello, c.Chats = open, true, bytes.Count(payload, []byte(`{"chatId":`))
-			c.pool.handler.Welcomed(c, at)
-		case kind == "error":
-			return fmt.Errorf("hello was refused: %.200s", payload)
+			return nil
 		}
+		return c.answer(payload, at)
+	}
+	return nil
+}
+
+// answer takes the answer to hello.
+func (c *Conn) answer(payload []byte, at time.Time) error {
+	other, kind := c.pool.cfg.Other, ""
+	if other == nil {
+		kind = Kind(payload)
+	}
+	switch {
+	case kind == "error":
+		return fmt.Errorf("hello was refused: %.200s", payload)
+	case kind == "welcome" || other != nil && other.Greeted(payload):
+		c.state, c.hello, c.Chats = open, true, bytes.Count(payload, []byte(`{"chatId":`))
+		c.pool.handler.Welcomed(c, at)
 	}
 	return nil
 }

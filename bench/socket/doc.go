@@ -16,6 +16,14 @@ import (
 type Config struct {
 	Token  func(user string) (string, error) // what a user shows
 	Device string                            // of all clients
+	Other  *Dialect                          // of a server that is not Quorate's; then the above counts for nothing
+}
+
+// Dialect is how another server is greeted, so that the same clients measure both.
+type Dialect struct {
+	Path    string                          // of the handshake
+	Hello   func(user string) []byte        // the first frame
+	Greeted func(payload []byte) (ok bool)  // whether a frame answers it
 }
 
 // Handler takes what comes to the clients of a pool. All calls are made by the goroutine that is in Wait.

@@ -22,11 +22,11 @@ import (
 
 func (a *app) benchPeersCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "peers", Short: "Do the same work with Quorate, NATS JetStream and etcd, in alternation, and print the ratios", Args: exactly(0),
+		Use: "peers", Short: "Do the same work with Quorate, NATS JetStream, etcd and Centrifuge, in alternation", Args: exactly(0),
 		Long: "Do the same work with Quorate and with others on this machine, in alternation: durable sends of 3 replicas in a closed loop,\n" +
 			"and a chat whose members are all online. NATS JetStream has three replicas, with its default sync (it syncs now and then) and\n" +
-			"with sync_interval: always (it syncs before an ack, as Quorate and etcd do). Run it in the source tree: the others are built\n" +
-			"from bench/peers into .cache on first use.",
+			"with sync_interval: always (it syncs before an ack, as Quorate and etcd do). Centrifuge, the library of Centrifugo, keeps nothing\n" +
+			"and is one node. Run it in the source tree: the others are built from bench/peers into .cache on first use.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runPeers(cmd) },
 	}
 	a.bind(cmd.Flags(), "peers")
@@ -43,16 +43,19 @@ type PeersConfig struct {
 	Warmup   time.Duration `koanf:"warmup" doc:"time before anything counts"`
 	For      time.Duration `koanf:"for" doc:"time that counts, of each"`
 	Work     []string      `koanf:"work" doc:"what is done: send, fanout, or both"`
-	Peers    []string      `koanf:"peers" doc:"whom Quorate is compared with: nats, nats-always, etcd"`
+	Peers    []string      `koanf:"peers" doc:"whom Quorate is compared with: nats, nats-always, etcd (send alone), centrifuge (fanout alone)"`
 	JSON     string        `koanf:"json" doc:"file for the results of all rounds"`
 }
 
 func defaultPeers() PeersConfig {
 	return PeersConfig{
 		Senders: 64, Members: 256, InFlight: 1, Size: 200, Rounds: 3, Warmup: 2 * time.Second, For: 8 * time.Second,
-		Work: []string{"send", "fanout"}, Peers: []string{"nats", "nats-always", "etcd"},
+		Work: []string{"send", "fanout"}, Peers: []string{"nats", "nats-always", "etcd", "centrifuge"},
 	}
 }
+
+// leftOut is who cannot do a kind of work: etcd has no consumers of a stream, and Centrifuge keeps nothing that it could acknowledge.
+var leftOut = map[string]string{"fanout": "etcd", "send": "centrifuge"}
 
 // contest is one kind of work and who does it.
 type contest struct {
@@ -77,7 +80,7 @@ func (a *app) runPeers(cmd *cobra.Command) error {
 		}
 		k := &contest{work: work, who: []string{"quorate"}, runs: map[string][]*measure.Result{}}
 		for _, peer := range c.Peers {
-			if work == "send" || peer != "etcd" { // etcd has no consumers of a stream
+			if peer != leftOut[work] {
 				k.who = append(k.who, peer)
 			}
 		}
