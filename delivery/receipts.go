@@ -19,8 +19,15 @@ type waitingMarks struct {
 	due    time.Time            // to be written
 }
 
-// receiptTicks is in how many steps the receipts of one delay are written. All at once they would hold up messages.
-const receiptTicks = 16
+const (
+	// receiptTicks is in how many steps the receipts of one delay are written. All at once they would hold up messages.
+	receiptTicks = 16
+
+	// crowdMarks is how many marks of one chat are a crowd's. They wait for crowdDelays delays: each of them may be told to each member,
+	// and what the members acknowledge meanwhile is told with it.
+	crowdMarks  = 64
+	crowdDelays = 4
+)
 
 // receiptWriter coalesces receipts: of one member in one chat only the highest matters, and the members of one chat go into
 // one command. It takes only marks of messages that were pushed to the member, so they are never refused for what they say.
@@ -36,6 +43,7 @@ type receiptWriter struct {
 	mu      sync.Mutex
 	pending map[string]*waitingMarks // by chat
 	order   []*waitingMarks          // by when they are due
+	crowds  []*waitingMarks          // likewise: those of order that turned out to be a crowd's
 	count   int                      // of marks in pending
 	full    chan struct{}            // has room for one: write before the delay is over
 	some    chan struct{}            // has room for one: there is a first to write
@@ -75,7 +83,7 @@ func (w *receiptWriter) merge(chatID string, m wire.Mark) *problem {
 	if chat == nil {
 		chat = &waitingMarks{chatID: chatID, marks: map[string]wire.Mark{}, due: time.Now().Add(w.delay)}
 		w.pending[chatID] = chat
-		if w.order = append(w.order, chat); len(w.order) == 1 {
+		if w.order = append(w.order, chat); len(w.order)+len(w.crowds) == 1 {
 			select {
 			case w.some <- struct{}{}:
 			default:
@@ -102,7 +110,7 @@ func (w *receiptWriter) merge(chatID string, m wire.Mark) *problem {
 func (w *receiptWriter) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pending, w.order, w.count, w.most = map[string]*waitingMarks{}, nil, 0, 0
+	w.pending, w.order, w.crowds, w.count, w.most = map[string]*waitingMarks{}, nil, nil, 0, 0
 }
 
 // open starts the writing goroutine. When ctx ends it writes what it has and stops.
@@ -122,12 +130,12 @@ func (w *receiptWriter) open(ctx context.Context) {
 			}
 			select {
 			case <-ctx.Done():
-				w.write(w.take(time.Now().Add(w.delay)))
+				w.write(w.takeAll())
 				return
 			case now := <-tick.C:
 				w.write(w.take(now))
 			case <-w.full:
-				w.write(w.take(time.Now().Add(w.delay)))
+				w.write(w.takeAll())
 			}
 		}
 	})
@@ -137,23 +145,54 @@ func (w *receiptWriter) open(ctx context.Context) {
 func (w *receiptWriter) idle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.order) == 0
+	return len(w.order)+len(w.crowds) == 0
 }
 
 // take takes the marks out that are due by a time.
 func (w *receiptWriter) take(by time.Time) []*waitingMarks {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := 0
-	for ; n < len(w.order) && !w.order[n].due.After(by); n++ {
-		w.count -= len(w.order[n].marks)
-		delete(w.pending, w.order[n].chatID)
+	var due []*waitingMarks
+	for _, chat := range dueBy(&w.order, by) {
+		if len(chat.marks) < crowdMarks {
+			due = append(due, chat)
+			continue
+		}
+		chat.due = chat.due.Add((crowdDelays - 1) * w.delay)
+		w.crowds = append(w.crowds, chat)
 	}
-	due := w.order[:n:n]
-	if w.order = w.order[n:]; len(w.order) == 0 {
-		w.order = nil
+	return w.left(append(due, dueBy(&w.crowds, by)...))
+}
+
+// takeAll takes all marks out.
+func (w *receiptWriter) takeAll() []*waitingMarks {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.left(append(w.crowds, w.order...))
+	w.crowds, w.order = nil, nil
+	return all
+}
+
+// dueBy cuts off those that are due by a time.
+func dueBy(order *[]*waitingMarks, by time.Time) []*waitingMarks {
+	n := 0
+	for n < len(*order) && !(*order)[n].due.After(by) {
+		n++
+	}
+	due := (*order)[:n:n]
+	if *order = (*order)[n:]; len(*order) == 0 {
+		*order = nil // and with it what it was cut off from
 	}
 	return due
+}
+
+// left takes chats out of pending.
+func (w *receiptWriter) left(chats []*waitingMarks) []*waitingMarks {
+	for _, chat := range chats {
+		w.count -= len(chat.marks)
+		delete(w.pending, chat.chatID)
+	}
+	return chats
 }
 
 func (w *receiptWriter) close() { w.wg.Wait() }

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ulimit -n "$(ulimit -Hn)"
-quorate=$PWD/bin/quorate
+quorate=${QUORATE:-$PWD/bin/quorate}
 dir=$(mktemp -d)
 pids=()
 # ends only what it started

@@ -13,13 +13,13 @@ var kinds = map[string]kind{
 	"live": {
 		about: "Send to members who are online, and measure until they have it",
 		usual: Settings{Rate: 500, Chats: 250, Members: 2, InFlight: 8192, Replay: 100},
-		flags: []string{"rate", "closed", "in-flight", "chats", "members", "ramp", "size-skew", "replay"},
+		flags: []string{"rate", "closed", "in-flight", "chats", "members", "no-acks", "ramp", "size-skew", "replay"},
 		make:  newLive,
 	},
 	"fanout": {
 		about: "Send to one chat whose 256 members are all online",
 		usual: Settings{Rate: 20, Chats: 1, Members: 256, InFlight: 4096, Replay: 100},
-		flags: []string{"rate", "closed", "in-flight", "chats", "members", "ramp", "size-skew", "replay"},
+		flags: []string{"rate", "closed", "in-flight", "chats", "members", "no-acks", "ramp", "size-skew", "replay"},
 		make:  newLive,
 	},
 	"idle": {

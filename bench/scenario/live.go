@@ -36,7 +36,7 @@ func newLive(r *run) (scenario, error) {
 	var err error
 	l.crowd, err = r.newCrowd(l)
 	l.post = newPost(l.crowd, r.recorder("send to ack"))
-	l.crowd.acks = true
+	l.crowd.acks = !r.NoAcks
 	return l, err
 }
 

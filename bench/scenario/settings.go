@@ -30,6 +30,7 @@ type Settings struct {
 	Ramp        float64       `json:"ramp,omitempty"`        // connections begun in a second
 	Behind      int           `json:"behind,omitempty"`      // messages that a member has missed, or that there are to read
 	Page        int           `json:"page,omitempty"`        // messages of one page of history
+	NoAcks      bool          `json:"noAcks,omitempty"`      // of live and fanout: members acknowledge nothing, so that no receipts are told
 	Archived    bool          `json:"archived,omitempty"`    // what is read must be in the archive
 	Size        int           `json:"size,omitempty"`        // bytes of a text
 	SizeSkew    float64       `json:"sizeSkew,omitempty"`    // deviation of the logarithm of sizes; 0: all are alike

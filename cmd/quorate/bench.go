@@ -49,7 +49,7 @@ func (a *app) scenarioCommand(name string) *cobra.Command {
 
 // scenarioFlags are the flags that not every scenario looks at.
 var scenarioFlags = []string{
-	"protocol", "rate", "closed", "in-flight", "senders", "chats", "members", "connections", "users", "first-user", "run", "ramp", "behind", "page", "archived", "size-skew", "skew", "replay",
+	"protocol", "rate", "closed", "in-flight", "senders", "chats", "members", "connections", "users", "first-user", "run", "ramp", "behind", "page", "no-acks", "archived", "size-skew", "skew", "replay",
 }
 
 func usualText(name string) string {
@@ -106,7 +106,7 @@ func (c *LoadConfig) settings(name string) scenario.Settings {
 	return scenario.Settings{
 		Scenario: name, Targets: c.Target, Sequencers: c.Sequencers, Protocol: c.Protocol, Seed: uint64(c.Seed), Rate: c.Rate, Closed: c.Closed,
 		InFlight: c.InFlight, Senders: c.Senders, Chats: c.Chats, Members: c.Members, Connections: c.Connections, Users: c.Users, First: c.FirstUser, Run: c.Run, Ramp: c.Ramp, Behind: c.Behind,
-		Page: c.Page, Archived: c.Archived, Size: c.Size, SizeSkew: c.SizeSkew, Skew: c.Skew, Replay: c.Replay, Warmup: c.Warmup, For: c.For,
+		Page: c.Page, NoAcks: c.NoAcks, Archived: c.Archived, Size: c.Size, SizeSkew: c.SizeSkew, Skew: c.Skew, Replay: c.Replay, Warmup: c.Warmup, For: c.For,
 	}
 }
 

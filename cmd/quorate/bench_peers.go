@@ -112,7 +112,7 @@ func (c *PeersConfig) one(ctx context.Context, program, work, who string) (*meas
 	}
 	s := scenario.Settings{
 		Scenario: work, Targets: []string{cluster.rest}, Sequencers: cluster.resp, Closed: true, Senders: c.Senders, Members: c.Members, Size: c.Size,
-		InFlight: 1, Seed: 1, Replay: -1, Warmup: c.Warmup, For: c.For,
+		InFlight: 1, NoAcks: true, Seed: 1, Replay: -1, Warmup: c.Warmup, For: c.For, // the others know no receipts
 	}
 	access := scenario.Access{Token: func(user string) (string, error) { return "user:" + user, nil }, Username: "default", Version: buildVersion()}
 	for _, p := range cluster.sequencers {

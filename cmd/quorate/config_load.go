@@ -27,6 +27,7 @@ type LoadConfig struct {
 	Ramp         float64       `koanf:"ramp" doc:"connections begun in a second"`
 	Behind       int           `koanf:"behind" doc:"messages that were missed, or that there are to read"`
 	Page         int           `koanf:"page" doc:"messages of one page"`
+	NoAcks       bool          `koanf:"no-acks" doc:"members acknowledge nothing, so that no receipts are told"`
 	Archived     bool          `koanf:"archived" doc:"what is read must be in the archive"`
 	Size         int           `koanf:"size" doc:"bytes of a text"`
 	SizeSkew     float64       `koanf:"size-skew" doc:"deviation of the logarithm of sizes, with --size as their median; 0: all are alike"`
