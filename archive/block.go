@@ -102,30 +102,70 @@ func (f *footer) fetch(ctx context.Context, store Store, key string, first, last
 	return groups, nil
 }
 
-// decode reads rows of a row group that is here: count of them from one on.
-func (f *footer) decode(i int, from int64, count int) (rows []Row, err error) {
+// someRows gives rows of a row group that is here: count of them from one on.
+func (f *footer) someRows(i int, from int64, count int) ([]Row, error) {
+	rows := make([]Row, 0, count)
+	err := f.decode(i, from, count, func(r *Row) error {
+		rows = append(rows, *r)
+		return nil
+	})
+	return rows, err
+}
+
+// decode visits rows of a row group that is here: count of them from one on.
+func (f *footer) decode(i int, from int64, count int, visit func(*Row) error) (err error) {
+	d := decoder{reader: parquet.NewGenericRowGroupReader[record](f.file.RowGroups()[i]), records: make([]record, min(count, decodeBatch))}
+	defer func() { err = errors.Join(err, d.reader.Close()) }()
+	if err := d.seek(from); err != nil {
+		return err
+	}
+	for done := 0; done < count; {
+		rows, err := d.next(count - done)
+		if err == nil && len(rows) == 0 {
+			err = fmt.Errorf("%w: row group %d ends after %d rows", ErrCorrupt, i, done)
+		}
+		for k := 0; k < len(rows) && err == nil; k++ {
+			err = visit(&rows[k])
+		}
+		if err != nil {
+			return err
+		}
+		done += len(rows)
+	}
+	return nil
+}
+
+// decoder reads the rows of one row group in order.
+type decoder struct {
+	reader  *parquet.GenericReader[record]
+	records []record
+	rows    []Row
+}
+
+func (d *decoder) seek(row int64) (err error) {
 	defer contain(&err)
-	reader := parquet.NewGenericRowGroupReader[record](f.file.RowGroups()[i])
-	defer func() { err = errors.Join(err, reader.Close()) }()
-	if err := reader.SeekToRow(from); err != nil {
+	if err := d.reader.SeekToRow(row); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return nil
+}
+
+// next gives some rows, at most so many, none where the row group ends. They are good until the next call; their strings are for ever.
+func (d *decoder) next(most int) (rows []Row, err error) {
+	defer contain(&err)
+	n, err := d.reader.Read(d.records[:min(len(d.records), most)])
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	rows = make([]Row, 0, count)
-	records := make([]record, min(count, decodeBatch))
-	for len(rows) < count {
-		n, err := reader.Read(records[:min(len(records), count-len(rows))])
-		for k := range n {
-			row, err := records[k].row()
-			if err != nil {
-				return nil, err
-			}
-			rows = append(rows, row)
+	d.rows = d.rows[:0]
+	for k := range n {
+		row, err := d.records[k].row()
+		if err != nil {
+			return nil, err
 		}
-		if len(rows) < count && (n == 0 || err != nil && !errors.Is(err, io.EOF)) {
-			return nil, fmt.Errorf("%w: row group %d ends after %d rows: %w", ErrCorrupt, i, len(rows), err)
-		}
+		d.rows = append(d.rows, row)
 	}
-	return rows, nil
+	return d.rows, nil
 }
 
 // decodeBatch is how many records are decoded at one time.

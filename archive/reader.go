@@ -125,7 +125,7 @@ func (r *Reader) read(ctx context.Context, seg wire.Segment, run Range, from wir
 	}
 	defer r.release(groups...)
 	for i := first; i <= last; i++ {
-		part, err := f.decode(i, within, int(min(f.blocks[i].rows-within, int64(count-len(rows)))))
+		part, err := f.someRows(i, within, int(min(f.blocks[i].rows-within, int64(count-len(rows)))))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", seg.Key, err)
 		}

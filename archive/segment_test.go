@@ -19,7 +19,7 @@ func TestSegment_EveryPageIsWhatWasWritten(t *testing.T) {
 	if w.Segment.Size != int64(len(w.bytes)) || w.Segment.Rows != int64(len(rows)) || len(w.Ranges) != 300 {
 		t.Fatalf("%+v of %d bytes, %d ranges", w.Segment, len(w.bytes), len(w.Ranges))
 	}
-	info, ranges, err := archive.Verify(t.Context(), store, w.Segment)
+	info, ranges, err := archive.Verify(t.Context(), store, w.Segment, nil)
 	if err != nil || info != someInfo || !reflect.DeepEqual(ranges, w.Ranges) {
 		t.Fatalf("%+v, %v", info, err)
 	}
@@ -138,7 +138,7 @@ func TestReader_NeverShowsWhatIsBroken(t *testing.T) {
 		if !errors.Is(err, archive.ErrCorrupt) {
 			t.Fatalf("%d rows, %v", len(got), err)
 		}
-		if _, _, err := archive.Verify(t.Context(), store, w.Segment); !errors.Is(err, archive.ErrCorrupt) {
+		if _, _, err := archive.Verify(t.Context(), store, w.Segment, nil); !errors.Is(err, archive.ErrCorrupt) {
 			t.Fatalf("verified: %v", err)
 		}
 	}

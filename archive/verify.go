@@ -23,13 +23,13 @@ func Scan(ctx context.Context, store Store, seg wire.Segment, visit func(*Row) e
 }
 
 // Verify reads a segment back whole and makes sure that it is what was written: every byte of it, and that its rows can be read
-// and are those that it says. It answers ErrCorrupt where they are not.
-func Verify(ctx context.Context, store Store, seg wire.Segment) (Info, []Range, error) {
+// and are those that it says. It answers ErrCorrupt where they are not. pause is called now and then, unless it is nil; its error ends it.
+func Verify(ctx context.Context, store Store, seg wire.Segment, pause func() error) (Info, []Range, error) {
 	f, err := fetchFooter(ctx, store, &seg)
 	if err != nil {
 		return Info{}, nil, err
 	}
-	ranges, sum, err := f.check(ctx, store, seg.Key)
+	ranges, sum, err := f.check(ctx, store, seg.Key, pause)
 	if err != nil {
 		return Info{}, nil, err
 	}
@@ -53,7 +53,7 @@ func Inspect(ctx context.Context, store Store, o Object) (Info, []Range, wire.Se
 	if err != nil {
 		return fail(err)
 	}
-	ranges, sum, err := f.check(ctx, store, seg.Key)
+	ranges, sum, err := f.check(ctx, store, seg.Key, nil)
 	if err != nil {
 		return fail(err)
 	}
@@ -126,7 +126,7 @@ func openLoose(raw []byte, size int64) (*footer, error) {
 }
 
 // check reads all row groups of a segment and compares rows with what the footer says.
-func (f *footer) check(ctx context.Context, store Store, key string) (ranges []Range, sum [32]byte, err error) {
+func (f *footer) check(ctx context.Context, store Store, key string, pause func() error) (ranges []Range, sum [32]byte, err error) {
 	if ranges, err = f.allRanges(); err != nil {
 		return nil, sum, err
 	}
@@ -144,7 +144,9 @@ func (f *footer) check(ctx context.Context, store Store, key string) (ranges []R
 		if want := ranges[at].From + wire.Seq(row-ranges[at].Row); r.ChatID != ranges[at].ChatID || r.Seq != want {
 			return fmt.Errorf("%w: %s has %s:%d in row %d, which should be %s:%d", ErrCorrupt, key, r.ChatID, r.Seq, row, ranges[at].ChatID, want)
 		}
-		row++
+		if row++; row%decodeBatch == 0 && pause != nil {
+			return pause()
+		}
 		return nil
 	})
 	if err != nil {
@@ -166,7 +168,7 @@ func (f *footer) scan(ctx context.Context, store Store, key string, whole hash.H
 			whole.Write(groups[0])
 		}
 		f.loaded.put(i, groups[0])
-		err = f.scanBlock(i, visit)
+		err = f.decode(i, 0, int(f.blocks[i].rows), visit)
 		f.loaded.drop(i)
 		if err != nil {
 			return fmt.Errorf("%s: %w", key, err)
@@ -175,20 +177,3 @@ func (f *footer) scan(ctx context.Context, store Store, key string, whole hash.H
 	return nil
 }
 
-// scanRows is how many rows are decoded at one time.
-const scanRows = 4096
-
-func (f *footer) scanBlock(i int, visit func(*Row) error) error {
-	for from := int64(0); from < f.blocks[i].rows; from += scanRows {
-		rows, err := f.decode(i, from, int(min(scanRows, f.blocks[i].rows-from)))
-		if err != nil {
-			return err
-		}
-		for k := range rows {
-			if err := visit(&rows[k]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}

@@ -79,7 +79,7 @@ func (a *archiving) checkIndex() (found []error) {
 	ranges := map[uint64][]archive.Range{}
 	for _, r := range a.operate("ARCHIVE", "SEGMENTS", "0").Elems() {
 		seg := segmentOf(r)
-		_, of, err := archive.Verify(ctx, a.store, seg)
+		_, of, err := archive.Verify(ctx, a.store, seg, nil)
 		if err != nil {
 			found = append(found, fmt.Errorf("the object %s: %w", seg.Key, err))
 			continue

@@ -108,6 +108,7 @@ func (a *archiver) round(ctx context.Context, q *archiveRound) error {
 		return ctx.Err()
 	}
 	began := a.host.node.cfg.Clock()
+	a.pace.wake()
 	err := errors.Join(a.archive(ctx, term, q), a.tidy(ctx, term))
 	switch {
 	case err == nil:
@@ -129,7 +130,7 @@ func (a *archiver) archive(ctx context.Context, term uint64, q *archiveRound) er
 		before = a.before()
 	}
 	for behind, more := "", true; more; {
-		b, err := a.begin(term)
+		b, err := a.begin(ctx, term)
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ func (a *archiver) merge(ctx context.Context, term uint64) error {
 	if len(from) == 0 {
 		return nil
 	}
-	b, err := a.begin(term)
+	b, err := a.begin(ctx, term)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ const (
 	coldMessages = 16384   // cold messages that are chosen at one time
 	coldRun      = 1 << 20 // messages of one chat in one object
 	commitRuns   = 64      // runs in one entry: applying it holds up the appends behind it
-	restEvery    = 128     // messages
+	restEvery    = 32      // messages
 	copyRows     = 512     // messages read at one time of an object that is merged
 
 	// smallObject is the size below which an object is left for later, until something in it is a day past the window.
@@ -41,11 +41,10 @@ type building struct {
 	rows           uint64
 	oldest, newest wire.Millis
 	row            archive.Row
-	resting        time.Time // when work began, or the last rest ended
 }
 
 // begin opens an object.
-func (a *archiver) begin(term uint64) (*building, error) {
+func (a *archiver) begin(ctx context.Context, term uint64) (*building, error) {
 	n := a.host.node
 	if err := os.MkdirAll(n.archiveDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("make an object: %w", err)
@@ -54,9 +53,10 @@ func (a *archiver) begin(term uint64) (*building, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make an object: %w", err)
 	}
-	b := &building{archiver: a, term: term, file: file, out: bufio.NewWriterSize(file, 256<<10), resting: time.Now()}
+	b := &building{archiver: a, term: term, file: file, out: bufio.NewWriterSize(file, 256<<10)}
 	info := archive.Info{Cluster: n.identity.get().ClusterID, Group: a.host.id, Term: term, CreatedAt: n.cfg.Clock()}
-	if b.w, err = archive.NewWriter(b.out, info, archive.Options{}); err != nil {
+	paced := pacedWriter{b.out, func() error { return a.pace.rest(ctx) }}
+	if b.w, err = archive.NewWriter(paced, info, archive.Options{}); err != nil {
 		return nil, errors.Join(err, b.discard())
 	}
 	return b, nil
@@ -91,7 +91,7 @@ func (b *building) fill(ctx context.Context, behind string, before wire.Millis) 
 		if behind = last; last == "" {
 			return "", false, nil
 		}
-		if err := b.breathe(ctx); err != nil {
+		if err := b.pace.rest(ctx); err != nil {
 			return "", false, err
 		}
 	}
@@ -132,16 +132,9 @@ func (b *building) write(ctx context.Context) error {
 	}
 	b.newest = max(b.newest, b.row.SentAt)
 	if b.rows++; b.rows%restEvery == 0 {
-		return b.breathe(ctx)
+		return b.pace.rest(ctx)
 	}
 	return nil
-}
-
-// breathe rests for what was worked.
-func (b *building) breathe(ctx context.Context) error {
-	err := b.pace.rest(ctx, time.Since(b.resting))
-	b.resting = time.Now()
-	return err
 }
 
 // worth says whether the object is to be kept: a small one can wait.
@@ -187,7 +180,7 @@ func (b *building) put(ctx context.Context, seg *wire.Segment) error {
 	if err := b.reach(pointAfterPut); err != nil {
 		return err
 	}
-	_, _, err := archive.Verify(ctx, &pacedStore{Store: b.store, pace: &b.pace}, *seg)
+	_, _, err := archive.Verify(ctx, b.store, *seg, func() error { return b.pace.rest(ctx) })
 	if err != nil {
 		return fmt.Errorf("verify %s: %w", seg.Key, err)
 	}
@@ -209,7 +202,6 @@ func (b *building) tellAll(ctx context.Context, seg wire.Segment) error {
 
 // tell proposes the entry that says where runs are.
 func (b *building) tell(ctx context.Context, seg wire.Segment, runs []raftfsm.ArchivedRun) error {
-	began := time.Now()
 	res, err := b.host.do(ctx, raftfsm.Archived{Term: b.term, Segment: seg, Runs: runs})
 	if err != nil {
 		return err
@@ -217,7 +209,7 @@ func (b *building) tell(ctx context.Context, seg wire.Segment, runs []raftfsm.Ar
 	if passed := uint64(len(runs)) - res.Value; passed > 0 {
 		b.log.Warn("runs had moved meanwhile", "object", seg.Key, "runs", passed)
 	}
-	return b.pace.rest(ctx, time.Since(began))
+	return b.pace.rest(ctx)
 }
 
 // archivePoint is a step between which tests break the archiver.

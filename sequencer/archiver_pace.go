@@ -2,38 +2,47 @@ package sequencer
 
 import (
 	"context"
+	"io"
 	"sync/atomic"
 	"time"
-
-	"github.com/quorate/quorate/archive"
 )
 
 // pace gives the processor back: archiving can wait, messages cannot. It rests for as long as was worked, and several times as long
-// while messages come to the node. It is of the archiver's goroutine alone.
+// while messages come to the node, and it does so every few hundred microseconds, as messages wait for what is worked at a time. It is of the
+// archiver's goroutine alone.
 type pace struct {
 	appends *atomic.Int64 // that the node was asked for
 	seen    int64
 	busy    time.Time // until when messages count as coming
+	woke    time.Time // when the work began that has not been rested for
 }
 
 const (
 	busyRests = 3           // for one time of work, while messages come
 	busyFor   = time.Second // after one came
+
+	restAfter = 500 * time.Microsecond // of work; for less there is no rest
 )
 
-// rest rests after work.
-func (p *pace) rest(ctx context.Context, worked time.Duration) error {
-	if worked <= 0 {
+// wake begins work: what was before it was none.
+func (p *pace) wake() { p.woke = time.Now() }
+
+// rest rests for the work since the last rest.
+func (p *pace) rest(ctx context.Context) error {
+	now := time.Now()
+	worked := now.Sub(p.woke)
+	if worked < restAfter {
 		return ctx.Err()
 	}
-	now := time.Now()
 	if n := p.appends.Load(); n != p.seen {
 		p.seen, p.busy = n, now.Add(busyFor)
 	}
 	if now.Before(p.busy) {
 		worked *= busyRests
 	}
-	return rest(ctx, worked)
+	err := rest(ctx, worked)
+	p.wake()
+	return err
 }
 
 // rest does nothing for a time.
@@ -51,21 +60,15 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// pacedStore is a store whose reader rests before each request for what it did with the answer to the last.
-type pacedStore struct {
-	archive.Store
-	pace *pace
-	got  time.Time
+// pacedWriter rests before each write: a row group is encoded and compressed when it is full, a page after the other.
+type pacedWriter struct {
+	io.Writer
+	rest func() error
 }
 
-// Get rests, and reads.
-func (s *pacedStore) Get(ctx context.Context, key string, offset, size int64) ([]byte, error) {
-	if !s.got.IsZero() {
-		if err := s.pace.rest(ctx, time.Since(s.got)); err != nil {
-			return nil, err
-		}
+func (w pacedWriter) Write(b []byte) (int, error) {
+	if err := w.rest(); err != nil {
+		return 0, err
 	}
-	b, err := s.Store.Get(ctx, key, offset, size)
-	s.got = time.Now()
-	return b, err
+	return w.Writer.Write(b)
 }

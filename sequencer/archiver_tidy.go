@@ -41,7 +41,6 @@ func (a *archiver) segments() (all []raftfsm.SegmentInfo, err error) {
 func (a *archiver) eachLine(ctx context.Context, visit func(raftfsm.IndexLine) error) error {
 	var behind raftfsm.IndexLine
 	for {
-		began := time.Now()
 		lines, err := a.host.store().ArchiveIndex(behind, indexPage)
 		if err != nil {
 			return err
@@ -55,7 +54,7 @@ func (a *archiver) eachLine(ctx context.Context, visit func(raftfsm.IndexLine) e
 		if len(lines) < indexPage {
 			return nil
 		}
-		if err := a.pace.rest(ctx, time.Since(began)); err != nil {
+		if err := a.pace.rest(ctx); err != nil {
 			return err
 		}
 	}
@@ -119,11 +118,10 @@ func (a *archiver) retire(ctx context.Context) error {
 		if last.Through == 0 {
 			return nil
 		}
-		began := time.Now()
 		if _, err := a.host.do(ctx, last); err != nil {
 			return fmt.Errorf("delete messages of %s: %w", last.ChatID, err)
 		}
-		return a.pace.rest(ctx, time.Since(began))
+		return a.pace.rest(ctx)
 	}
 	var keep wire.Millis // of last.ChatID
 	err = a.eachLine(ctx, func(line raftfsm.IndexLine) error {

@@ -278,7 +278,7 @@ func (a *app) archiveVerify(cmd *cobra.Command, args []string) error {
 	}
 	broken := []finding{}
 	for i, line := range all {
-		info, _, err := archive.Verify(cmd.Context(), store, line.segment)
+		info, _, err := archive.Verify(cmd.Context(), store, line.segment, nil)
 		if err == nil && (info.Cluster != cluster || int(info.Group) != line.Group) {
 			progress(cmd, "%s is of cluster %s, group %d", line.Object, info.Cluster, info.Group) // as it is after a restore
 		}
