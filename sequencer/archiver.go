@@ -108,7 +108,7 @@ func (a *archiver) round(ctx context.Context, q *archiveRound) error {
 		return ctx.Err()
 	}
 	began := a.host.node.cfg.Clock()
-	a.pace.wake()
+	a.pace.begin(time.Duration(a.host.archiveLag()*float64(time.Second)), a.host.node.cfg.ArchiveEvery)
 	err := errors.Join(a.archive(ctx, term, q), a.tidy(ctx, term))
 	switch {
 	case err == nil:

@@ -20,7 +20,7 @@ const (
 	coldLook     = 4096    // chats that are looked at at one time
 	coldMessages = 16384   // cold messages that are chosen at one time
 	coldRun      = 1 << 20 // messages of one chat in one object
-	commitRuns   = 64      // runs in one entry: applying it holds up the appends behind it
+	commitRuns   = 16      // runs in one entry: applying it holds up the appends behind it
 	restEvery    = 32      // messages
 	copyRows     = 512     // messages read at one time of an object that is merged
 

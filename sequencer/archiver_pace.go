@@ -7,25 +7,34 @@ import (
 	"time"
 )
 
-// pace gives the processor back: archiving can wait, messages cannot. It rests for as long as was worked, and several times as long
-// while messages come to the node, and it does so every few hundred microseconds, as messages wait for what is worked at a time. It is of the
-// archiver's goroutine alone.
+// pace gives processor and disk back: archiving can wait, messages cannot. It rests for as long as was worked, and many times as long
+// while messages come to the node, the fewer the later the archive is. It does so every few hundred microseconds, as messages wait for what is worked
+// at a time. It is of the archiver's goroutine alone.
 type pace struct {
 	appends *atomic.Int64 // that the node was asked for
 	seen    int64
 	busy    time.Time // until when messages count as coming
 	woke    time.Time // when the work began that has not been rested for
+	late    time.Time // when the archive is a round late
+	behind  time.Time // when it is behind, see behindRounds
 }
 
+// For one time of work there are so many of rest.
 const (
-	busyRests = 3           // for one time of work, while messages come
-	busyFor   = time.Second // after one came
+	busyRests = 10 // while messages come
+	lateRests = 3  // likewise, when the archive is late
+	idleRests = 1
+
+	busyFor = time.Second // after a message came
 
 	restAfter = 500 * time.Microsecond // of work; for less there is no rest
 )
 
-// wake begins work: what was before it was none.
-func (p *pace) wake() { p.woke = time.Now() }
+// begin begins a round of an archive that lags.
+func (p *pace) begin(lag, every time.Duration) {
+	p.woke = time.Now()
+	p.late, p.behind = p.woke.Add(2*every-lag), p.woke.Add(behindRounds*every-lag)
+}
 
 // rest rests for the work since the last rest.
 func (p *pace) rest(ctx context.Context) error {
@@ -37,11 +46,16 @@ func (p *pace) rest(ctx context.Context) error {
 	if n := p.appends.Load(); n != p.seen {
 		p.seen, p.busy = n, now.Add(busyFor)
 	}
-	if now.Before(p.busy) {
-		worked *= busyRests
+	rests := time.Duration(idleRests)
+	switch {
+	case now.After(p.busy) || now.After(p.behind):
+	case now.After(p.late):
+		rests = lateRests
+	default:
+		rests = busyRests
 	}
-	err := rest(ctx, worked)
-	p.wake()
+	err := rest(ctx, worked*rests)
+	p.woke = time.Now()
 	return err
 }
 
