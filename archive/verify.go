@@ -176,4 +176,3 @@ func (f *footer) scan(ctx context.Context, store Store, key string, whole hash.H
 	}
 	return nil
 }
-

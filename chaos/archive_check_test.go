@@ -5,12 +5,15 @@ package chaos
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"strconv"
+	"time"
 
 	"github.com/quorate/quorate/archive"
+	"github.com/quorate/quorate/delivery/deliverytest"
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
@@ -43,8 +46,21 @@ func (a *archiving) findings() (found []error) {
 	return found
 }
 
-// checkChat reads a chat wherever its messages are, in pages of any size, and holds it against the record.
+// checkChat reads a chat wherever its messages are, in pages of any size, and holds it against the record, and what a delivery node shows of it
+// against that.
 func (a *archiving) checkChat(chat string) error {
+	log, err := a.readChat(chat)
+	if err != nil {
+		return err
+	}
+	if err := a.l.record.Check(chat, log); err != nil {
+		return err
+	}
+	return a.checkEdge(chat, log)
+}
+
+// readChat reads a chat from the sequencers and the store.
+func (a *archiving) readChat(chat string) ([]wire.Message, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), settle)
 	defer cancel()
 	reader := archive.NewReader(a.store, archive.ReaderConfig{})
@@ -53,13 +69,13 @@ func (a *archiving) checkChat(chat string) error {
 	for from := wire.Seq(1); from != 0; {
 		page, err := a.client.Range(ctx, wire.RangeRequest{ChatID: chat, From: from, Count: count})
 		if err != nil {
-			return fmt.Errorf("%s: read from %d: %w", chat, from, err)
+			return nil, fmt.Errorf("%s: read from %d: %w", chat, from, err)
 		}
 		for _, run := range page.Runs {
 			whole := archive.Range{ChatID: chat, From: run.From, To: run.To, Row: run.Row}
 			rows, err := reader.Read(ctx, *run.Segment, whole, run.From, int(run.To-run.From+1))
 			if err != nil {
-				return fmt.Errorf("%s: read %d to %d of the archive: %w", chat, run.From, run.To, err)
+				return nil, fmt.Errorf("%s: read %d to %d of the archive: %w", chat, run.From, run.To, err)
 			}
 			for i := range rows {
 				log = append(log, rows[i].Message)
@@ -68,7 +84,49 @@ func (a *archiving) checkChat(chat string) error {
 		log = append(log, page.Messages...)
 		from = page.Next
 	}
-	return a.l.record.Check(chat, log)
+	return log, nil
+}
+
+// checkEdge reads a chat through REST, in pages of any size, and compares it with its log.
+func (a *archiving) checkEdge(chat string, log []wire.Message) error {
+	limit := 1 + rand.IntN(50)
+	for at, cursor := 0, wire.Seq(1); cursor != 0; {
+		var page struct {
+			Messages   []deliverytest.Frame `json:"messages"`
+			NextCursor wire.Seq             `json:"nextCursor"`
+		}
+		path := fmt.Sprintf("/chats/%s/messages?cursor=%d&limit=%d", chat, cursor, limit)
+		body, err := a.edge.ask(path, "user-1")
+		for deadline := time.Now().Add(settle); err != nil && time.Now().Before(deadline); body, err = a.edge.ask(path, "user-1") {
+			time.Sleep(100 * time.Millisecond) // it may not know yet who leads
+		}
+		if err == nil {
+			err = json.Unmarshal(body, &page)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: the edge was asked for %s: %w", chat, path, err)
+		}
+		for i := range page.Messages {
+			page.Messages[i].ChatID = chat
+			got, err := page.Messages[i].Message()
+			if err != nil {
+				return fmt.Errorf("%s: the edge shows %+v: %w", chat, page.Messages[i], err)
+			}
+			want := wire.Message{}
+			if at < len(log) {
+				want = log[at]
+				want.Trace, want.DeliveredAt, want.ReadAt = got.Trace, got.DeliveredAt, got.ReadAt
+			}
+			if got != want {
+				return fmt.Errorf("%s: the edge shows %+v, and the log has %+v", chat, got, want)
+			}
+			at++
+		}
+		if cursor = page.NextCursor; cursor == 0 && at != len(log) {
+			return fmt.Errorf("%s: the edge shows %d of %d messages", chat, at, len(log))
+		}
+	}
+	return nil
 }
 
 // checkIndex reads every object that the index refers to, whole, and finds each line of the index in it. An object that nothing

@@ -31,6 +31,7 @@ type archiving struct {
 	disk   *disk  // of the store
 	url    string
 	store  archive.Store
+	edge   *node // reads chats as clients do, archived messages too
 }
 
 // startArchiving runs one, with its load, and waits for a first round.
@@ -62,9 +63,25 @@ func startArchiving(t *testing.T) *archiving {
 	a.cluster = start(t, setup{nodes: 3, groups: 1, disks: diskSize, flags: []string{
 		"--archive", a.url, "--archive-after", "1ms", "--feed-retention", "1ms", "--archive-every", "1h",
 	}})
+	a.startEdge()
 	a.startWrites()
 	a.round()
 	return a
+}
+
+// startEdge starts a delivery node.
+func (a *archiving) startEdge() {
+	a.t.Helper()
+	a.edge = &node{host: edgeHost(0), id: "e1"}
+	a.edge.argv = append(a.edge.edgeArgs(a.addrs(), "local"), "--archive", a.url)
+	a.edge.start(a.t)
+	a.t.Cleanup(func() {
+		a.edge.kill()
+		if a.t.Failed() {
+			a.edge.keepLog(a.t)
+		}
+	})
+	a.edge.awaitReady(a.t)
 }
 
 // startWrites makes chats and begins to write to them. What is read is told by the check, wherever it stands by then.

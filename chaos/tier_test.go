@@ -145,6 +145,22 @@ func (n *node) get(url string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return n.do(request)
+}
+
+// ask asks a delivery node for what a user may see.
+func (n *node) ask(path, user string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), settle)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.edgeAddr()+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer user:"+user)
+	return n.do(request)
+}
+
+func (n *node) do(request *http.Request) ([]byte, error) {
 	transport := &http.Transport{DialContext: dialFrom(n.net)}
 	defer transport.CloseIdleConnections()
 	answer, err := (&http.Client{Transport: transport}).Do(request)
@@ -157,7 +173,7 @@ func (n *node) get(url string) ([]byte, error) {
 		return nil, err
 	}
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", url, answer.Status)
+		return nil, fmt.Errorf("%s: %s", request.URL, answer.Status)
 	}
 	return body.Bytes(), nil
 }

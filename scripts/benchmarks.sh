@@ -67,6 +67,7 @@ peers() {
 	echo 'The same work in alternation, medians of three rounds; the last column is the rate of Quorate over the one of the line.'
 	echo
 	table "quorate bench peers --for $time"
+	table "quorate bench peers --work fanout --peers nats-always,centrifuge --in-flight 16 --for $time"
 }
 crowds() {
 	table "quorate bench peers --senders 512 --work send --for $time"

@@ -7,6 +7,6 @@ mkdir -p "$1"
 cd "$1"
 if [[ ! -d node_modules/@duckdb/node-api || ! -f version || $(<version) != "$version" ]]; then
 	echo "getting DuckDB $version into $1"
-	timeout 30 npm install --fetch-retries=1 --fetch-timeout=10000 --silent --no-audit --no-fund --no-save --prefix . "@duckdb/node-api@$version"
+	timeout 150 npm install --fetch-retries=1 --fetch-timeout=20000 --silent --no-audit --no-fund --no-save --prefix . "@duckdb/node-api@$version"
 	echo "$version" >version
 fi

@@ -22,6 +22,7 @@ type Fleet struct {
 	Workers  []string // http://HOST:PORT
 	Key      string
 	Progress func(scenario.Progress)
+	Marks    <-chan string // what happens to the cluster, for the charts; nil: nothing
 }
 
 // part is what the coordinator knows of one worker's part.
@@ -66,6 +67,7 @@ func (f *Fleet) Run(ctx context.Context, s scenario.Settings) (*measure.Result, 
 			errs <- err
 		}()
 	}
+	go f.passMarks(running)
 	stop := context.AfterFunc(ctx, func() { _ = f.post(running, "/cut") }) // those that do not hear it end by themselves
 	defer stop()
 	for begun, ended := 0, 0; ended < len(parts); {
@@ -85,6 +87,20 @@ func (f *Fleet) Run(ctx context.Context, s scenario.Settings) (*measure.Result, 
 		}
 	}
 	return merged(parts)
+}
+
+// passMarks hands marks on to the first worker until ctx ends.
+func (f *Fleet) passMarks(ctx context.Context) {
+	for {
+		select {
+		case what := <-f.Marks:
+			if answer, err := f.do(ctx, f.Workers[0]+"/mark", []byte(what)); err == nil { // a mark that does not arrive is missing on a chart
+				answer.Body.Close()
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func merged(parts []*part) (*measure.Result, error) {

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate/bench/benchtest"
+	"github.com/quorate/quorate/bench/measure"
 	"github.com/quorate/quorate/bench/scenario"
 )
 
@@ -28,10 +31,18 @@ func startWorkers(t *testing.T, n int, key string) (urls []string) {
 
 func TestFleet_PartsAreOneRun(t *testing.T) {
 	target, key := benchtest.Start(t, 1).Target, Key([]byte("a secret"))
-	f := &Fleet{Workers: startWorkers(t, 3, key), Key: key}
+	marks := make(chan string)
+	f := &Fleet{Workers: startWorkers(t, 3, key), Key: key, Marks: marks}
 	s := scenario.Settings{
 		Scenario: "live", Targets: []string{target}, Chats: 7, Rate: 150, Warmup: 100 * time.Millisecond, For: time.Second,
 	}
+	var once sync.Once
+	f.Progress = func(p scenario.Progress) {
+		if p.Phase == "measure" {
+			once.Do(func() { go func() { marks <- "a fault" }() })
+		}
+	}
+	marked := false
 	for range 2 { // workers are there for the next run too
 		res, err := f.Run(t.Context(), s)
 		if err != nil {
@@ -40,6 +51,10 @@ func TestFleet_PartsAreOneRun(t *testing.T) {
 		if o := res.Ops[0]; res.Workers != 3 || o.Done < 145 || o.Done > 152 || o.Errors != 0 || res.Checks.Total() != 0 || res.Cut {
 			t.Errorf("%d workers, %+v, %+v", res.Workers, res.Ops[0], res.Checks)
 		}
+		marked = marked || slices.ContainsFunc(res.Marks, func(m measure.Mark) bool { return m.What == "a fault" })
+	}
+	if !marked {
+		t.Error("what was told to the coordinator is marked nowhere")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()

@@ -31,6 +31,7 @@ func Key(secret []byte) string {
 type Worker struct {
 	key    string
 	access scenario.Access
+	marks  chan string // from the coordinator, for the run
 
 	mu    sync.Mutex
 	under string // the run that is under way, "" for none
@@ -40,7 +41,7 @@ type Worker struct {
 
 // NewWorker makes a worker that serves coordinators who show the key.
 func NewWorker(key string, access scenario.Access) *Worker {
-	return &Worker{key: key, access: access}
+	return &Worker{key: key, access: access, marks: make(chan string, 16)}
 }
 
 // Handler serves coordinators.
@@ -49,6 +50,7 @@ func (w *Worker) Handler() http.Handler {
 	mux.HandleFunc("POST /run", w.run)
 	mux.HandleFunc("POST /start", func(_ http.ResponseWriter, _ *http.Request) { w.release() })
 	mux.HandleFunc("POST /cut", func(_ http.ResponseWriter, _ *http.Request) { w.stop() })
+	mux.HandleFunc("POST /mark", w.mark)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+w.key)) != 1 {
 			http.Error(rw, "not a coordinator of this worker's", http.StatusUnauthorized)
@@ -80,6 +82,7 @@ func (w *Worker) run(rw http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(rw).Flush()
 	}
 	access := w.access
+	access.Marks = w.marks
 	access.Progress = func(p scenario.Progress) { tell(line{Progress: &p}) }
 	access.Ready = func(ctx context.Context) error {
 		tell(line{Ready: true})
@@ -99,6 +102,26 @@ func (w *Worker) run(rw http.ResponseWriter, r *http.Request) {
 	}
 	tell(line{Result: res})
 }
+
+// mark takes what is to be marked on the charts, the body. What comes while there is no run, or too much at once, is nobody's.
+func (w *Worker) mark(_ http.ResponseWriter, r *http.Request) {
+	what, err := io.ReadAll(io.LimitReader(r.Body, maxMark))
+	if err != nil || len(what) == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.under == "" {
+		return
+	}
+	select {
+	case w.marks <- string(what):
+	default:
+	}
+}
+
+// maxMark bounds the text of a mark.
+const maxMark = 200
 
 func (w *Worker) begin(ctx context.Context, run string) (context.Context, chan struct{}, error) {
 	w.mu.Lock()

@@ -3,6 +3,7 @@ package measure
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -191,7 +192,7 @@ func (r *Result) Merge(other *Result) {
 			r.Values[i].Value = max(r.Values[i].Value, v.Value)
 		}
 	}
-	r.Marks = append(r.Marks, other.Marks...)
+	r.mergeMarks(other.Marks)
 	r.Checks.Merge(&other.Checks)
 	r.CPU.merge(&other.CPU)
 	r.Limits = append(r.Limits, other.Limits...)
@@ -241,4 +242,16 @@ func Read(name string) (*Result, error) {
 		return nil, fmt.Errorf("%s: its schema is %q, this is a reader of %q", name, r.Schema, Schema)
 	}
 	return &r, nil
+}
+
+// sameMark is how far apart workers see the same thing, in seconds, at most.
+const sameMark = 2.0
+
+// mergeMarks adds what another worker marked, but what this one saw too.
+func (r *Result) mergeMarks(others []Mark) {
+	for _, m := range others {
+		if !slices.ContainsFunc(r.Marks, func(mine Mark) bool { return mine.What == m.What && math.Abs(mine.AtSeconds-m.AtSeconds) < sameMark }) {
+			r.Marks = append(r.Marks, m)
+		}
+	}
 }

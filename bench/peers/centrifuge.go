@@ -21,7 +21,9 @@ func (n *node) serveCentrifuge(ctx context.Context) error {
 		return centrifuge.ConnectReply{Credentials: &centrifuge.Credentials{}}, nil
 	})
 	c.OnConnect(func(client *centrifuge.Client) {
-		client.OnSubscribe(func(_ centrifuge.SubscribeEvent, done centrifuge.SubscribeCallback) { done(centrifuge.SubscribeReply{}, nil) })
+		client.OnSubscribe(func(_ centrifuge.SubscribeEvent, done centrifuge.SubscribeCallback) {
+			done(centrifuge.SubscribeReply{}, nil)
+		})
 		client.OnPublish(func(_ centrifuge.PublishEvent, done centrifuge.PublishCallback) { done(centrifuge.PublishReply{}, nil) })
 	})
 	if err := c.Run(); err != nil {

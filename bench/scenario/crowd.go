@@ -46,6 +46,7 @@ type person struct {
 	ready   bool         // he has all that he had missed
 	seen    wire.Lamport // the highest stamp that he was shown
 	retryAt time.Time
+	resumes bool // he tells what he has when he connects for the first time, too
 	tries   int
 	begun   time.Time // of the connection
 	since   time.Time // he is caught up
@@ -140,7 +141,7 @@ func (c *crowd) until(ctx context.Context, schedule *load.Schedule, do func(n in
 // connect begins a person's connection. He tells what he has where he was there before.
 func (c *crowd) connect(p *person) {
 	cursors := ""
-	if p.tries > 0 {
+	if p.tries > 0 || p.resumes {
 		var b strings.Builder
 		for i, at := range p.places {
 			if i > 0 {

@@ -14,7 +14,7 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// history reads pages of chats from random places, over REST or RESP. What it reads is hot, or in the archive.
+// history reads pages of chats from random places, over REST or RESP; historyWS does so over WebSocket. What is read is hot, or in the archive.
 type history struct {
 	r     *run
 	rooms []*room
@@ -25,8 +25,10 @@ type history struct {
 
 func newHistory(r *run) (scenario, error) {
 	switch {
+	case r.Protocol == "ws":
+		return newHistoryWS(r)
 	case r.Protocol != "rest" && r.Protocol != "resp":
-		return nil, fmt.Errorf("history is read over rest or resp, not %q", r.Protocol)
+		return nil, fmt.Errorf("history is read over rest, ws or resp, not %q", r.Protocol)
 	case r.Protocol == "resp" && (r.client == nil || r.Archived):
 		return nil, errors.New("RESP needs the addresses of sequencers, and only a delivery node reads the archive")
 	}
@@ -36,13 +38,19 @@ func newHistory(r *run) (scenario, error) {
 func (h *history) close() {}
 
 func (h *history) prepare(ctx context.Context) (err error) {
-	if h.rooms, err = h.r.makeRooms(ctx, h.r.apart(h.r.share(h.r.Chats), h.r.Members)); err != nil {
-		return err
+	h.rooms, err = h.r.makeHistory(ctx)
+	return err
+}
+
+// makeHistory makes the chats that are read, with what is in them, and where it is to be.
+func (r *run) makeHistory(ctx context.Context) (rooms []*room, err error) {
+	if rooms, err = r.makeRooms(ctx, r.apart(r.share(r.Chats), r.Members)); err != nil {
+		return nil, err
 	}
-	if err := h.r.fill(ctx, h.rooms, h.r.Behind); err != nil || !h.r.Archived {
-		return err
+	if err := r.fill(ctx, rooms, r.Behind); err != nil || !r.Archived {
+		return rooms, err
 	}
-	return h.r.awaitArchive(ctx, h.rooms)
+	return rooms, r.awaitArchive(ctx, rooms)
 }
 
 func (h *history) drive(ctx context.Context) error {
@@ -99,8 +107,5 @@ func (h *history) read(room *room, from wire.Seq, user string, planned time.Time
 }
 
 func (h *history) verify(ctx context.Context) error {
-	if h.r.Archived {
-		return nil // the pages were checked against what was sent
-	}
 	return h.r.readBack(ctx, h.rooms)
 }

@@ -125,6 +125,20 @@ func (m *restMessage) wire(chat string) wire.Message {
 	return wire.Message{ChatID: chat, Seq: m.SequenceNumber, SenderID: m.SenderID, ClientMessageID: m.ClientMessageID, Text: m.Text, Lamport: m.Lamport}
 }
 
+// restPage is a page of messages, over WebSocket too.
+type restPage struct {
+	Messages   []restMessage
+	NextCursor wire.Seq
+}
+
+func (p *restPage) wire(chat string) []wire.Message {
+	messages := make([]wire.Message, len(p.Messages))
+	for i := range p.Messages {
+		messages[i] = p.Messages[i].wire(chat)
+	}
+	return messages
+}
+
 // send offers a message and waits until it is durable.
 func (c *restClient) send(ctx context.Context, target, chat, user, id, text string) (restMessage, error) {
 	var m restMessage
@@ -134,16 +148,10 @@ func (c *restClient) send(ctx context.Context, target, chat, user, id, text stri
 
 // page reads messages of a chat from a seq on. next is 0 at the head.
 func (c *restClient) page(ctx context.Context, target, chat, user string, from wire.Seq, count int) (messages []wire.Message, next wire.Seq, err error) {
-	var page struct {
-		Messages   []restMessage
-		NextCursor wire.Seq
-	}
+	var page restPage
 	at := target + "/chats/" + url.PathEscape(chat) + "/messages?cursor=" + strconv.FormatUint(uint64(from), 10) + "&limit=" + strconv.Itoa(count)
 	if err := c.do(ctx, user, http.MethodGet, at, nil, &page); err != nil {
 		return nil, 0, err
 	}
-	for i := range page.Messages {
-		messages = append(messages, page.Messages[i].wire(chat))
-	}
-	return messages, page.NextCursor, nil
+	return page.wire(chat), page.NextCursor, nil
 }

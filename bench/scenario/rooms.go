@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -82,22 +83,25 @@ const readersAtOnce = 4
 
 func (r *run) readLog(ctx context.Context, room *room) (log []wire.Message, err error) {
 	for from := wire.Seq(1); from != 0; {
-		var page []wire.Message
-		var next wire.Seq
-		if r.client != nil {
-			var p wire.Page
-			p, err = r.client.Range(ctx, wire.RangeRequest{ChatID: room.id, From: from, Count: wire.MaxPage})
-			page, next = p.Messages, p.Next
-			if err == nil && p.Archived {
-				return log, fmt.Errorf("read %s: it begins in the archive, which only a delivery node reads", room.id)
-			}
-		} else {
-			page, next, err = r.rest.page(ctx, r.target(room.number), room.id, room.members[0], from, wire.MaxPage)
-		}
+		page, next, err := r.readPage(ctx, room, from)
 		if err != nil {
 			return log, fmt.Errorf("read %s from %d: %w", room.id, from, err)
 		}
 		log, from = append(log, page...), next
 	}
 	return log, nil
+}
+
+// readPage asks the sequencers where it can, and a delivery node for what is in the archive.
+func (r *run) readPage(ctx context.Context, room *room, from wire.Seq) (page []wire.Message, next wire.Seq, err error) {
+	if r.client != nil {
+		p, err := r.client.Range(ctx, wire.RangeRequest{ChatID: room.id, From: from, Count: wire.MaxPage})
+		if err != nil || !p.Archived {
+			return p.Messages, p.Next, err
+		}
+	}
+	if len(r.Targets) == 0 {
+		return nil, 0, errors.New("it is in the archive, which only a delivery node reads")
+	}
+	return r.rest.page(ctx, r.target(room.number), room.id, room.members[0], from, wire.MaxPage)
 }

@@ -78,7 +78,7 @@ func TestCatchupAndHistory_Hot(t *testing.T) {
 	if o := res.Ops[0]; res.Checks.Delivered != 600*(o.Done+o.Warmup) {
 		t.Errorf("%d caught up, %d messages delivered", o.Done, res.Checks.Delivered)
 	}
-	for _, protocol := range []string{"rest", "resp"} {
+	for _, protocol := range []string{"rest", "resp", "ws"} {
 		good(t, g.run(t, Settings{Scenario: "history", Protocol: protocol, Chats: 2, Members: 2, Behind: 300, Page: 20, Rate: 100}))
 	}
 }

@@ -21,9 +21,9 @@ type Config struct {
 
 // Dialect is how another server is greeted, so that the same clients measure both.
 type Dialect struct {
-	Path    string                          // of the handshake
-	Hello   func(user string) []byte        // the first frame
-	Greeted func(payload []byte) (ok bool)  // whether a frame answers it
+	Path    string                         // of the handshake
+	Hello   func(user string) []byte       // the first frame
+	Greeted func(payload []byte) (ok bool) // whether a frame answers it
 }
 
 // Handler takes what comes to the clients of a pool. All calls are made by the goroutine that is in Wait.

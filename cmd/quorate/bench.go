@@ -183,7 +183,7 @@ func (a *app) runScenario(cmd *cobra.Command, name string) (err error) {
 	access.Marks = marks
 	run := func() (*measure.Result, error) { return scenario.Run(cmd.Context(), c.settings(name), access) }
 	if len(c.Workers) > 0 {
-		run = func() (*measure.Result, error) { return c.runFleet(cmd.Context(), c.settings(name), access.Progress) }
+		run = func() (*measure.Result, error) { return c.runFleet(cmd.Context(), c.settings(name), &access) }
 	}
 	res, err := run()
 	line.End()

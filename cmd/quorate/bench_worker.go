@@ -72,11 +72,11 @@ func (c *LoadConfig) workerKey() (string, error) {
 }
 
 // runFleet has workers make the run.
-func (c *LoadConfig) runFleet(ctx context.Context, s scenario.Settings, progress func(scenario.Progress)) (*measure.Result, error) {
+func (c *LoadConfig) runFleet(ctx context.Context, s scenario.Settings, access *scenario.Access) (*measure.Result, error) {
 	key, err := c.workerKey()
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet.Fleet{Workers: c.Workers, Key: key, Progress: progress}
+	f := &fleet.Fleet{Workers: c.Workers, Key: key, Progress: access.Progress, Marks: access.Marks}
 	return f.Run(ctx, s)
 }

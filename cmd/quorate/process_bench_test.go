@@ -37,6 +37,7 @@ func runBench(t *testing.T, program, fault string, args ...string) (code int, re
 // TestBench_FindsWhatIsPlanted runs the bench against servers that break one promise in so many messages. Without a fault the same
 // program must be found good, or the finding says nothing.
 func TestBench_FindsWhatIsPlanted(t *testing.T) {
+	t.Parallel()
 	program := buildBinary(t, "-tags", "quorate_planted")
 	send := []string{"send", "--rate", "4000", "--senders", "64", "--chats", "16", "--warmup", "100ms", "--for", "1s", "--size", "50"}
 	live := []string{"live", "--rate", "1000", "--chats", "20", "--members", "4", "--warmup", "100ms", "--for", "1s", "--size", "50"}

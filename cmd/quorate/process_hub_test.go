@@ -13,6 +13,7 @@ const hubsSettle = 500 * time.Millisecond
 // TestProcesses_HubsComeAndGo has three delivery nodes that share the feeds between them. One after the other is killed, stopped and
 // continued, and told to end and started again, all under a talking crowd; every promise is held against the logs after each.
 func TestProcesses_HubsComeAndGo(t *testing.T) {
+	t.Parallel()
 	c := startClusterOf(t, buildBinary(t), 3)
 	crowd := c.crowd(t)
 	crowd.talkUntil(t, talkAcks)

@@ -16,14 +16,43 @@ import (
 	"time"
 )
 
-// buildBinary makes the command in a directory of the test's own.
+// builds are the binaries that the tests of this process have built.
+var builds struct {
+	sync.Mutex
+	dir  string
+	made map[string]string // by flags
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if builds.dir != "" {
+		_ = os.RemoveAll(builds.dir) // it is of no more use
+	}
+	os.Exit(code)
+}
+
+// buildBinary makes the command, once for each choice of flags.
 func buildBinary(t *testing.T, flags ...string) string {
 	t.Helper()
-	name := filepath.Join(t.TempDir(), "quorate")
+	builds.Lock()
+	defer builds.Unlock()
+	key := strings.Join(flags, " ")
+	if name, ok := builds.made[key]; ok {
+		return name
+	}
+	if builds.dir == "" {
+		var err error
+		if builds.dir, err = os.MkdirTemp("", "quorate-test-"); err != nil {
+			t.Fatal(err)
+		}
+		builds.made = map[string]string{}
+	}
+	name := filepath.Join(builds.dir, fmt.Sprint("quorate-", len(builds.made)))
 	args := append(append([]string{"build", "-o", name}, flags...), ".")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	builds.made[key] = name
 	return name
 }
 

@@ -56,6 +56,7 @@ func pushSizeOf(t *testing.T) pushSize {
 // TestProcesses_Push has users who are online, who are not, and three whose sockets take everything and acknowledge nothing. Whoever has not got
 // a message is told, and nobody else; then notifiers are killed at random while their provider is away, and nobody is forgotten.
 func TestProcesses_Push(t *testing.T) {
+	t.Parallel()
 	size := pushSizeOf(t)
 	c := startClusterOf(t, buildBinary(t), 1)
 	town := newTown(t, c, size)

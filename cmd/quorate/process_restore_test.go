@@ -171,6 +171,7 @@ func readFrame(ctx context.Context, conn *websocket.Conn, kind string) (map[stri
 // TestProcesses_BackedUpUnderLoadDestroyedAndRestored: what was acknowledged before the backup is there again, in a cluster of another size, behind
 // a delivery node that lived on; numbers go on; clients learn of it by the epoch and resume.
 func TestProcesses_BackedUpUnderLoadDestroyedAndRestored(t *testing.T) {
+	t.Parallel()
 	r := startRestoreRig(t)
 	talked := &said{all: map[string]map[uint64]string{}}
 	var chats []string

@@ -98,6 +98,7 @@ func (c *secureCluster) try(args ...string) (string, error) {
 // TestProcesses_WithCertificates runs a quorum and an edge with certificates: messages pass, each role may do what is its
 // own, and a certificate is renewed while its node runs.
 func TestProcesses_WithCertificates(t *testing.T) {
+	t.Parallel()
 	c := startSecureCluster(t)
 	chat := func(args ...string) string {
 		return c.run(t, append(append([]string{"chat"}, args...), "--url", c.urls[0], "--secret-file", c.secret)...)

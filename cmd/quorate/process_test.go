@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ const (
 // TestProcesses_KilledOneByOneAndAllAtOnce runs a quorum and two edges as real processes under a talking crowd, kills a
 // leader, an edge and then everything with kill -9, and holds every promise against the logs after each.
 func TestProcesses_KilledOneByOneAndAllAtOnce(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	crowd := c.crowd(t)
 	crowd.talkUntil(t, talkAcks)
@@ -130,18 +132,25 @@ func startClusterOf(t *testing.T, program string, edges int) *cluster {
 	return c
 }
 
+// ports is where freeAddrs goes on: no two tests get the same.
+var ports = struct {
+	sync.Mutex
+	next int
+}{next: 20000 + os.Getpid()%10_000}
+
 // freeAddrs finds loopback addresses that nobody listens on, outside the range that clients get their ports from: they
 // must be free again after a restart.
 func freeAddrs(t *testing.T, n int) []string {
 	t.Helper()
-	port := 20000 + os.Getpid()%10_000
+	ports.Lock()
+	defer ports.Unlock()
 	var addrs []string
 	for range n {
-		addr, next, err := freeAddr(port)
+		addr, next, err := freeAddr(ports.next)
 		if err != nil {
 			t.Fatal(err)
 		}
-		addrs, port = append(addrs, addr), next
+		addrs, ports.next = append(addrs, addr), next
 	}
 	return addrs
 }

@@ -17,6 +17,7 @@ import (
 // TestProcesses_Upgrade takes a cluster to a program that knows one format more, node by node under a talking crowd, and one of
 // them back in between.
 func TestProcesses_Upgrade(t *testing.T) {
+	t.Parallel()
 	next := buildBinary(t, "-tags", "quorate_next")
 	c := startCluster(t)
 	old, now := c.binary, uint64(wire.NewestFormat)
@@ -69,6 +70,7 @@ func TestProcesses_Upgrade(t *testing.T) {
 // TestProcesses_PreviousCommit takes a cluster of the commit before to this one, node by node under a talking crowd, and one of
 // them back in between.
 func TestProcesses_PreviousCommit(t *testing.T) {
+	t.Parallel()
 	previous := buildCommit(t, "HEAD~1")
 	c := startClusterOf(t, previous, 2)
 	crowd := c.crowd(t)

@@ -20,6 +20,7 @@ var (
 // TestProcesses_ReadmeLinesAsPasted runs dev as a real process and pastes the README's lines into a shell, twice: the
 // second time after a restart on the same data, where everything must still be there. Only the ports are this test's own.
 func TestProcesses_ReadmeLinesAsPasted(t *testing.T) {
+	t.Parallel()
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +33,7 @@ func TestProcesses_ReadmeLinesAsPasted(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(home, "bin"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(buildBinary(t), filepath.Join(home, "bin", "quorate")); err != nil {
+	if err := os.Symlink(buildBinary(t), filepath.Join(home, "bin", "quorate")); err != nil {
 		t.Fatal(err)
 	}
 	addrs := freeAddrs(t, 5)

@@ -30,8 +30,8 @@ type Frame struct {
 	RetryAfterMs    int64  `json:"retryAfterMs"`
 }
 
-// message is the message that a frame shows, as the log holds it.
-func (f *Frame) message() (wire.Message, error) {
+// Message is the message that a frame shows, as the log holds it.
+func (f *Frame) Message() (wire.Message, error) {
 	at, err := time.Parse(time.RFC3339Nano, f.SentAt)
 	return wire.Message{
 		ChatID: f.ChatID, Seq: wire.Seq(f.SequenceNumber), SenderID: f.SenderID, ClientMessageID: f.ClientMessageID, Text: f.Text,

@@ -177,7 +177,7 @@ func (t *Talker) take(f *Frame, told map[place]Marks) {
 
 // show records a message. The talker's own cursor is behind it whether it was shown or missed.
 func (t *Talker) show(f *Frame) {
-	m, err := f.message()
+	m, err := f.Message()
 	if err != nil {
 		t.crowd.Audience.Complain("%s was shown a message with a bad time: %v", t.User, err)
 	}
