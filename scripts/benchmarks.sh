@@ -59,7 +59,7 @@ scenarios() {
 	each send 'send --protocol ws' 'send --protocol rest' live fanout reconnect receipts mixed
 }
 stored() {
-	each catchup 'catchup --archived' history 'history --archived'
+	each catchup 'catchup --archived' history 'history --protocol ws' 'history --archived'
 }
 peers() {
 	echo '## Beside others'
