@@ -28,6 +28,7 @@ const (
 	busyFor = time.Second // after a message came
 
 	restAfter = 500 * time.Microsecond // of work; for less there is no rest
+	restMost  = 50 * time.Millisecond  // of work that is rested for: what takes longer is waiting, for a store or a quorum
 )
 
 // begin begins a round of an archive that lags.
@@ -39,7 +40,7 @@ func (p *pace) begin(lag, every time.Duration) {
 // rest rests for the work since the last rest.
 func (p *pace) rest(ctx context.Context) error {
 	now := time.Now()
-	worked := now.Sub(p.woke)
+	worked := min(now.Sub(p.woke), restMost)
 	if worked < restAfter {
 		return ctx.Err()
 	}
