@@ -33,18 +33,18 @@ var (
 type centrifugePeer struct {
 	addr string
 
-	conn net.Conn
-	mu   sync.Mutex // of what follows, and of writing
-	last int
+	conn net.Conn   // who publishes
+	mu   sync.Mutex // of what follows, and of writing to conn
+	last int        // number of the last message
 	wait map[int]chan error
 	out  []byte
-	gone error
+	gone error // why conn has ended
 
+	// The members are of listen's goroutine, and then of the one that it starts.
 	pool    *socket.Pool
-	members int
 	joined  int
 	got     func(member int, body []byte)
-	ended   error
+	ended   error // why it is no use to go on
 	stop    context.CancelFunc
 	stopped chan struct{}
 }
@@ -176,7 +176,7 @@ func (p *centrifugePeer) eachFrame(do func(payload []byte)) error {
 // listen connects the members, and goes on to hand out what comes to them.
 func (p *centrifugePeer) listen(ctx context.Context, members int, got func(member int, body []byte)) error {
 	var err error
-	p.members, p.got = members, got
+	p.got = got
 	if p.pool, err = socket.NewPool(socket.Config{Other: &socket.Dialect{
 		Path:    centrifugePath,
 		Hello:   func(string) []byte { return centrifugeSubscribe },
@@ -217,7 +217,6 @@ var centrifugeData = []byte(`"data":"`)
 
 // Frame implements socket.Handler: messages, a line each.
 func (p *centrifugePeer) Frame(c *socket.Conn, payload []byte, _ time.Time) {
-
 	if bytes.Equal(payload, centrifugePing) {
 		p.ended = errors.Join(p.ended, c.Send(centrifugePing))
 		return
