@@ -183,7 +183,9 @@ func (f *Fleet) do(ctx context.Context, url string, body []byte) (*http.Response
 	if err != nil {
 		return nil, err
 	}
-	q.Header.Set("Authorization", "Bearer "+f.Key)
+	if f.Key != "" {
+		q.Header.Set(keyHeader, f.Key)
+	}
 	answer, err := http.DefaultClient.Do(q)
 	if err != nil {
 		return nil, err

@@ -85,3 +85,14 @@ func TestFleet_Refusals(t *testing.T) {
 		}
 	}
 }
+
+// TestFleet_WithoutAKey is a worker that serves every coordinator on its machine.
+func TestFleet_WithoutAKey(t *testing.T) {
+	f := &Fleet{Workers: startWorkers(t, 2, Key(nil)), Key: Key(nil)}
+	s := scenario.Settings{
+		Scenario: "live", Targets: []string{benchtest.Start(t, 1).Target}, Chats: 4, Rate: 50, Warmup: 50 * time.Millisecond, For: 300 * time.Millisecond,
+	}
+	if res, err := f.Run(t.Context(), s); err != nil || res.Workers != 2 || res.Ops[0].Done == 0 {
+		t.Errorf("%v %+v", err, res)
+	}
+}

@@ -27,6 +27,9 @@ func Key(secret []byte) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
+// keyHeader holds the key; there is none where the key is "".
+const keyHeader = "Quorate-Bench-Key"
+
 // Worker carries out parts of runs, one at a time.
 type Worker struct {
 	key    string
@@ -52,7 +55,7 @@ func (w *Worker) Handler() http.Handler {
 	mux.HandleFunc("POST /cut", func(_ http.ResponseWriter, _ *http.Request) { w.stop() })
 	mux.HandleFunc("POST /mark", w.mark)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+w.key)) != 1 {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get(keyHeader)), []byte(w.key)) != 1 {
 			http.Error(rw, "not a coordinator of this worker's", http.StatusUnauthorized)
 			return
 		}
