@@ -53,9 +53,9 @@ func TestArchive_AtSize(t *testing.T) {
 	sayMany(t, c.Client(), catchUpChat, catchUpArchived+1) // of which the last stays hot
 	hot := e.timePages(s, sizePages)
 
-	quiet := s.timeAppends(t, 15*time.Second, nil)
+	quiet := s.timeAppends(t, quietTime(t), nil)
 	busy, took := s.archiveBeside(t, c)
-	quiet = append(quiet, s.timeAppends(t, 15*time.Second, nil)...)
+	quiet = append(quiet, s.timeAppends(t, quietTime(t), nil)...)
 	t.Logf("append beside nothing: %s; beside archiving: %s", windows(quiet), windows(busy))
 	s.tellObjects(t, c, took)
 
@@ -77,6 +77,21 @@ func TestArchive_AtSize(t *testing.T) {
 	pages := s.readAll(t, e)
 	t.Logf("%d messages read through REST in %s, each once and as it was sent: %d pages of up to 100, by %d at a time %s, %.3f requests each",
 		s.count(), since(began), len(pages), readers, times(pages), float64(counted.gets.Load())/float64(len(pages)))
+}
+
+// quietTime is for how long appends are timed before the archiving, and after it. ARCHIVE_QUIET=165s makes a
+// control of it.
+func quietTime(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("ARCHIVE_QUIET")
+	if text == "" {
+		return 15 * time.Second
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("ARCHIVE_QUIET: %v", err)
+	}
+	return d
 }
 
 // countingStore counts requests that read.

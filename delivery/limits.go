@@ -45,7 +45,7 @@ type Limits struct {
 	RecentBytes        int           // of the last messages of chats, for those who come back; default 64 MiB
 	ParkedEvents       int           // feed events of one chat that wait for its members; default 256
 	FeedEvents         int           // events in one read of the feed, at most 1,000; default 1,000
-	ReceiptDelay       time.Duration // how long a receipt may wait for others; default 250 ms
+	ReceiptDelay       time.Duration // how long a receipt may wait for others, a crowd's four times as long; default 250 ms
 	PendingReceipts    int           // (chat, member) pairs whose receipt waits; default 65,536
 	ToldReceipts       int           // (chat, member) pairs whose last receipt is remembered, twice as many at most; default 65,536
 	TypingInterval     time.Duration // between two typing frames of one session in one chat; default 2 s

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # bench-local.sh BENCH [FLAGS…]: three sequencer nodes and a delivery node as processes on loopback, and `quorate bench BENCH` against them.
-# EDGES=n runs n delivery nodes, GROUPS_N=n so many groups. The processes and their data go with it.
+# EDGES=n runs n delivery nodes, GROUPS_N=n so many groups, QUORATE=FILE another program than bin/quorate, to compare two. The processes and their data go with it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ulimit -n "$(ulimit -Hn)"

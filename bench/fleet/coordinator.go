@@ -39,6 +39,8 @@ func (f *Fleet) Run(ctx context.Context, s scenario.Settings) (*measure.Result, 
 		s.Run = strconv.FormatInt(time.Now().UnixNano(), 36)
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var passing sync.WaitGroup
+	defer passing.Wait()
 	defer cancel()
 	parts := make([]*part, len(f.Workers))
 	ready, errs := make(chan int, len(parts)), make(chan error, len(parts))
@@ -67,7 +69,7 @@ func (f *Fleet) Run(ctx context.Context, s scenario.Settings) (*measure.Result, 
 			errs <- err
 		}()
 	}
-	go f.passMarks(running)
+	passing.Go(func() { f.passMarks(running) })
 	stop := context.AfterFunc(ctx, func() { _ = f.post(running, "/cut") }) // those that do not hear it end by themselves
 	defer stop()
 	for begun, ended := 0, 0; ended < len(parts); {

@@ -34,17 +34,17 @@ const keyHeader = "Quorate-Bench-Key"
 type Worker struct {
 	key    string
 	access scenario.Access
-	marks  chan string // from the coordinator, for the run
 
 	mu    sync.Mutex
 	under string // the run that is under way, "" for none
 	start chan struct{}
 	cut   context.CancelFunc
+	marks chan string // from the coordinator, for that run
 }
 
 // NewWorker makes a worker that serves coordinators who show the key.
 func NewWorker(key string, access scenario.Access) *Worker {
-	return &Worker{key: key, access: access, marks: make(chan string, 16)}
+	return &Worker{key: key, access: access}
 }
 
 // Handler serves coordinators.
@@ -123,8 +123,10 @@ func (w *Worker) mark(_ http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// maxMark bounds the text of a mark.
-const maxMark = 200
+const (
+	maxMark  = 200 // bytes of a mark's text
+	maxMarks = 16  // that the run has not taken
+)
 
 func (w *Worker) begin(ctx context.Context, run string) (context.Context, chan struct{}, error) {
 	w.mu.Lock()
@@ -132,7 +134,7 @@ func (w *Worker) begin(ctx context.Context, run string) (context.Context, chan s
 	if w.under != "" {
 		return nil, nil, errors.New("this worker has a run under way")
 	}
-	w.under, w.start = run+".", make(chan struct{})
+	w.under, w.start, w.marks = run+".", make(chan struct{}), make(chan string, maxMarks)
 	ctx, w.cut = context.WithCancel(ctx)
 	return ctx, w.start, nil
 }

@@ -38,7 +38,8 @@ type centrifugePeer struct {
 	last int        // number of the last message
 	wait map[int]chan error
 	out  []byte
-	gone error // why conn has ended
+	gone error          // why conn has ended
+	read sync.WaitGroup // who reads conn
 
 	// The members are of listen's goroutine, and then of the one that it starts.
 	pool    *socket.Pool
@@ -63,7 +64,7 @@ func openCentrifuge(ctx context.Context, f *fleet) (*centrifugePeer, error) {
 	if err := p.shake(); err != nil {
 		return nil, errors.Join(err, p.conn.Close())
 	}
-	go p.replies()
+	p.read.Go(p.replies)
 	return p, nil
 }
 
@@ -241,6 +242,7 @@ func (p *centrifugePeer) Ended(_ *socket.Conn, err error) { p.ended = errors.Joi
 
 func (p *centrifugePeer) close() {
 	_ = p.conn.Close() // it is of no more use
+	p.read.Wait()
 	if p.stop != nil {
 		p.stop()
 		<-p.stopped

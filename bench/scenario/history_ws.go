@@ -75,7 +75,11 @@ func (h *historyWS) drive(ctx context.Context) error {
 	}
 	h.r.enter("settle")
 	ends := time.Now().Add(settleTime)
-	return h.crowd.until(ctx, nil, nil, func() bool { return len(h.asked) == 0 || time.Now().After(ends) })
+	err = h.crowd.until(ctx, nil, nil, func() bool { return len(h.asked) == 0 || time.Now().After(ends) })
+	for id := range h.asked {
+		h.failed(id, errors.New("no answer came"))
+	}
+	return err
 }
 
 // ask asks for a page of a person's room.
