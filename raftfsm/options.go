@@ -73,7 +73,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.Timing.Heartbeat, 200*time.Millisecond)
 	orDefault(&c.Timing.Election, 200*time.Millisecond)
 	orDefault(&c.Timing.Lease, 150*time.Millisecond)
-	orDefault(&c.Timing.Commit, 20*time.Millisecond)
+	orDefault(&c.Timing.Commit, 200*time.Millisecond)
 	orDefault(&c.SnapshotEntries, 16_384)
 	orDefault(&c.TrailingBytes, 64<<20)
 	orDefault(&c.WriteDeadline, 10*time.Second)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -257,21 +256,18 @@ func (c *crowd) message(p *person, payload []byte, now time.Time) {
 	if at == nil {
 		return // a chat of no concern
 	}
-	m := check.Shown{
-		Seq: wire.Seq(socket.Number(payload, `"sequenceNumber":`)), Sender: socket.Text(payload, `"senderId":"`),
-		ID: socket.Text(payload, `"clientMessageId":"`), Text: socket.Text(payload, `"text":"`), Stamp: wire.Lamport(socket.Number(payload, `"lamport":`)),
-	}
-	p.seen = max(p.seen, m.Stamp)
-	if !at.reader.Shown(&m) {
+	m := at.room.parsed.message(payload, at.upTo+1)
+	p.seen = max(p.seen, m.shown.Stamp)
+	if !at.reader.Shown(&m.shown) {
 		return
 	}
-	at.upTo = m.Seq
-	if n, err := strconv.Atoi(m.ID[min(1, len(m.ID)):]); err == nil {
-		c.events.shown(p, at, &m, n, now)
+	at.upTo = m.shown.Seq
+	if m.number >= 0 {
+		c.events.shown(p, at, &m.shown, m.number, now)
 	}
 	if c.acks && now.Sub(at.acked) > ackEvery {
 		at.acked = now
-		c.mark(p, at, "ack", m.Seq)
+		c.mark(p, at, "ack", at.upTo)
 	}
 }
 

@@ -18,6 +18,7 @@ type room struct {
 	members []string
 	chat    *check.Chat
 	next    int // number of its next message
+	parsed  *parsed
 }
 
 // makeRooms makes chats with these members: over RESP where there are sequencers, else over REST.
@@ -31,7 +32,7 @@ func (r *run) makeRooms(ctx context.Context, members [][]string) ([]*room, error
 			if err != nil {
 				return err
 			}
-			rooms[n] = &room{number: n, id: id, members: members[n], chat: r.judge.Chat(id)}
+			rooms[n] = &room{number: n, id: id, members: members[n], chat: r.judge.Chat(id), parsed: newParsed(len(members[n]))}
 			return nil
 		})
 	}
