@@ -25,6 +25,7 @@ type Group struct {
 	stable    checkedStable         // over bolt
 	dog       *watchdog
 	transport *transport
+	early     *earlyLog // what is beneath logs
 	logs      *floorLog // the log as raft sees it
 	raft      *raft.Raft
 	installs  atomic.Uint64
@@ -147,12 +148,13 @@ func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
 	if err != nil {
 		return err
 	}
-	guarded := guardedLog{LogStore: cached, dog: g.dog, full: g.cfg.Full}
+	guarded := guardedLog{LogStore: cached, dog: g.dog}
 	var logs raft.LogStore = timedLog{LogStore: guarded, stats: g.stats}
 	if g.cfg.WrapLogStore != nil {
 		logs = g.cfg.WrapLogStore(logs)
 	}
-	floor := &floorLog{LogStore: logs}
+	g.early = newEarlyLog(logs, &g.cfg)
+	floor := &floorLog{LogStore: g.early}
 	logs = floor
 	if all, err := snapshots.List(); err != nil {
 		return err
@@ -174,10 +176,12 @@ func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
 	}
 	machine := timedFSM{FSM: newFSM(g.store, g.cfg.Fatal), stats: g.stats}
 	machine.holds, machine.restored = g.holds, floor.raise
-	g.raft, err = raft.NewRaft(options, machine, logs, stable, snapshots, timedTransport{g.transport, g.stats})
+	network := settledTransport{timedTransport{g.transport, g.stats}, g.early}
+	g.raft, err = raft.NewRaft(options, durableFSM{machine, g.early}, logs, stable, snapshots, network)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	g.early.leads(g.raft)
 	g.transport.serve(g.raft)
 	return nil
 }
@@ -231,6 +235,9 @@ func (g *Group) closeFiles() error {
 	var errs []error
 	if g.transport != nil {
 		errs = append(errs, g.transport.Close())
+	}
+	if g.early != nil {
+		g.early.close()
 	}
 	if g.bolt != nil {
 		errs = append(errs, g.bolt.Close())

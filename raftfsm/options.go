@@ -52,6 +52,8 @@ type Config struct {
 	Full   func() bool // asked before each write of the log: while it is true no entry is taken. nil for never
 	Logger *slog.Logger
 
+	lifted gate // of the leader's log; see earlyLog
+
 	// WrapLogStore puts faults between raft and the log; for tests.
 	WrapLogStore func(raft.LogStore) raft.LogStore
 }

@@ -4,9 +4,13 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/quorate/quorate/raftfsm/wal"
 )
@@ -137,3 +141,40 @@ func (f *simFile) Size() (int64, error) {
 }
 
 func (f *simFile) Close() error { return nil }
+
+// slowLog is the log of a node as its disk is: writes take their time. It passes above the log's own locks, see Datasync.
+type slowLog struct {
+	raft.LogStore
+	node *simNode
+}
+
+func (l slowLog) StoreLog(entry *raft.Log) error { return l.StoreLogs([]*raft.Log{entry}) }
+
+func (l slowLog) StoreLogs(entries []*raft.Log) error {
+	time.Sleep(l.node.pace.next())
+	return l.LogStore.StoreLogs(entries)
+}
+
+// diskPace is how long the writes of a disk take. It changes between that of a good disk and of one that hangs for a while.
+type diskPace struct {
+	mu    sync.Mutex
+	rng   *rand.Rand
+	slow  bool
+	until time.Time
+}
+
+func newDiskPace(seed, node uint64) *diskPace {
+	return &diskPace{rng: rand.New(rand.NewPCG(seed, 100+node))}
+}
+
+func (p *diskPace) next() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := time.Now(); now.After(p.until) {
+		p.slow, p.until = p.rng.IntN(5) == 0, now.Add(time.Duration(p.rng.IntN(1500))*time.Millisecond)
+	}
+	if p.slow {
+		return time.Duration(p.rng.IntN(400)) * time.Millisecond
+	}
+	return time.Duration(p.rng.IntN(4000)) * time.Microsecond
+}

@@ -16,7 +16,7 @@ func (s *sim) fault() {
 		}
 	}
 	pause := time.Duration(50+s.rng.IntN(1500)) * time.Millisecond
-	switch s.rng.IntN(8) {
+	switch s.rng.IntN(9) {
 	case 0, 1:
 		s.note("%s loses power for %s", n.addr, pause)
 		s.powerOff(n)
@@ -41,8 +41,25 @@ func (s *sim) fault() {
 		s.transfer()
 	case 7:
 		s.snapshot(n)
+	case 8:
+		s.twoFaults(n, pause)
 	}
 	time.Sleep(time.Duration(s.rng.IntN(800)) * time.Millisecond)
+}
+
+// twoFaults takes the power from one node and, for longer, the network from another: what only those two had must not have been promised.
+func (s *sim) twoFaults(n *simNode, pause time.Duration) {
+	other := s.nodes[s.rng.IntN(len(s.nodes))]
+	if other == n {
+		return
+	}
+	s.note("%s loses power for a moment, %s is alone for %s", n.addr, other.addr, pause)
+	s.powerOff(n)
+	s.net.setCut(other.addr, s.addrs(), true, true)
+	time.Sleep(time.Duration(s.rng.IntN(20)) * time.Millisecond)
+	s.start(n)
+	time.Sleep(pause)
+	s.net.setCut(other.addr, s.addrs(), false, false)
 }
 
 func (s *sim) cut(n *simNode, how string, sends, receives bool, pause time.Duration) {
@@ -55,7 +72,7 @@ func (s *sim) cut(n *simNode, how string, sends, receives bool, pause time.Durat
 
 // cutLogs has the nodes keep no log behind a snapshot, now and then: one that was away gets a snapshot.
 func (s *sim) cutLogs(away *simNode) {
-	if s.rng.IntN(2) == 0 {
+	if s.rng.IntN(3) == 0 {
 		return
 	}
 	for _, n := range s.nodes {

@@ -16,6 +16,7 @@ type plant struct {
 	ackEarly  bool                   // the leader answers an append before the group has committed it
 	staleRead bool                   // whoever is asked reads, and does not ask the others whether it leads
 	skew      bool                   // each replica applies with a clock of its own
+	lifted    gate                   // where nobody waits for the leader's disk
 	spoil     func(dir string) error // done to each snapshot
 }
 
@@ -30,6 +31,7 @@ var planted = map[string]struct {
 	"a snapshot claims an entry that it does not hold": {plant{spoil: skipLast}, 60},
 	"a read does not ask whether its node leads":       {plant{staleRead: true}, 20},
 	"replicas apply with different clocks":             {plant{skew: true}, 10},
+	"an append is applied that the leader may lose":    {plant{lifted: gateApply}, 60},
 }
 
 // TestSimulation_FindsPlantedBugs: a simulation is worth what it finds.
@@ -129,10 +131,12 @@ func (l skewedLog) GetLog(index uint64, to *raft.Log) error {
 	return nil
 }
 
-// wrapLog is what a node's log is wrapped in, if anything.
+// wrapLog is what a node's log is wrapped in: a disk that takes its time, and whatever is planted.
 func (s *sim) wrapLog(n *simNode) func(raft.LogStore) raft.LogStore {
-	if !s.bug.skew {
-		return nil
+	return func(inner raft.LogStore) raft.LogStore {
+		if s.bug.skew {
+			inner = skewedLog{inner, wire.Millis(n.peer.ID[1])}
+		}
+		return slowLog{inner, n}
 	}
-	return func(inner raft.LogStore) raft.LogStore { return skewedLog{inner, wire.Millis(n.peer.ID[1])} }
 }

@@ -52,6 +52,7 @@ type simNode struct {
 	peer Peer
 	dir  string // of the state, really on disk: what is not flushed there is lost with the process
 	disk *simDisk
+	pace *diskPace
 	gone bool // its power is off: what it still says counts for nothing; sim.mu
 
 	mux *Mux
@@ -74,7 +75,7 @@ func newSim(t *testing.T, seed uint64, dir string, bug plant) *sim {
 		name := fmt.Sprintf("n%d", i+1)
 		s.nodes = append(s.nodes, &simNode{
 			addr: name + ":1", peer: Peer{ID: wire.NodeID(name), Generation: 1, RaftAddr: name + ":1"},
-			dir: filepath.Join(dir, name), disk: newSimDisk(bug.noSync),
+			dir: filepath.Join(dir, name), disk: newSimDisk(bug.noSync), pace: newDiskPace(seed, uint64(i)),
 		})
 	}
 	for _, n := range s.nodes {
@@ -143,7 +144,7 @@ func (s *sim) start(n *simNode) {
 	g, err := Open(Config{
 		Node: n.peer.ID, Generation: n.peer.Generation, Dir: n.dir, WAL: n.log, Bootstrap: first, Timing: simTiming,
 		SnapshotEntries: 40, TrailingBytes: 1, Logger: quiet,
-		Store: StoreConfig{CacheBytes: 256 << 10, MemTableBytes: 256 << 10, spoil: s.bug.spoil}, WrapLogStore: s.wrapLog(n),
+		Store: StoreConfig{CacheBytes: 256 << 10, MemTableBytes: 256 << 10, spoil: s.bug.spoil}, WrapLogStore: s.wrapLog(n), lifted: s.bug.lifted,
 		Fatal: func(err error) {
 			if !errors.Is(err, errPowerOff) {
 				s.fail("%s: storage failure: %v", n.addr, err)

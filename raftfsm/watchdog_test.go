@@ -8,8 +8,6 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-func roomy() bool { return false }
-
 // scriptedStore does in StoreLogs what a test says.
 type scriptedStore struct {
 	raft.LogStore
@@ -38,7 +36,7 @@ func mustHold(t *testing.T, dog *watchdog, store guardedLog) {
 func TestWatchdog_FailedWriteIsFatalOnce(t *testing.T) {
 	fatal := make(chan error, 10)
 	dog := newWatchdog(time.Minute, func(err error) { fatal <- err })
-	store := guardedLog{scriptedStore{StoreLogsFunc: func() error { return errInjected }}, dog, roomy}
+	store := guardedLog{scriptedStore{StoreLogsFunc: func() error { return errInjected }}, dog}
 	mustHold(t, dog, store)
 	if err := <-fatal; !errors.Is(err, ErrStorage) || !errors.Is(err, errInjected) {
 		t.Fatalf("told of %v", err)
@@ -55,7 +53,7 @@ func TestWatchdog_FailedWriteIsFatalOnce(t *testing.T) {
 func TestWatchdog_OverdueWriteIsFatalThoughItLands(t *testing.T) {
 	fatal := make(chan error, 10)
 	dog := newWatchdog(time.Millisecond, func(err error) { fatal <- err })
-	mustHold(t, dog, guardedLog{scriptedStore{StoreLogsFunc: func() error { <-dog.failed; return nil }}, dog, roomy})
+	mustHold(t, dog, guardedLog{scriptedStore{StoreLogsFunc: func() error { <-dog.failed; return nil }}, dog})
 	if err := <-fatal; !errors.Is(err, ErrStorage) {
 		t.Fatalf("told of %v", err)
 	}
@@ -64,7 +62,7 @@ func TestWatchdog_OverdueWriteIsFatalThoughItLands(t *testing.T) {
 func TestWatchdog_GoodWritesPass(t *testing.T) {
 	dog := newWatchdog(time.Minute, func(err error) { t.Error(err) })
 	n := 0
-	store := guardedLog{scriptedStore{StoreLogsFunc: func() error { n++; return nil }}, dog, roomy}
+	store := guardedLog{scriptedStore{StoreLogsFunc: func() error { n++; return nil }}, dog}
 	for range 3 {
 		if err := store.StoreLogs(nil); err != nil {
 			t.Fatal(err)
