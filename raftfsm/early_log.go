@@ -116,6 +116,13 @@ func (l *earlyLog) awaitLocked(index uint64) error {
 	return l.failed
 }
 
+// writing tells whether there are entries that the disk does not have.
+func (l *earlyLog) writing() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue) > 0
+}
+
 // settled gives the commit index that a follower may be told: of what is committed, as much as the disk has.
 func (l *earlyLog) settled(commit uint64) uint64 {
 	l.mu.Lock()

@@ -59,6 +59,7 @@ func (s *sim) twoFaults(n *simNode, pause time.Duration) {
 	time.Sleep(time.Duration(s.rng.IntN(20)) * time.Millisecond)
 	s.start(n)
 	time.Sleep(pause)
+	s.cutLogs(other)
 	s.net.setCut(other.addr, s.addrs(), false, false)
 }
 

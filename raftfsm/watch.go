@@ -23,9 +23,15 @@ func (g *Group) watch(future raft.Future) <-chan error {
 	return done
 }
 
-// settle waits until no future is watched any more, for a moment: without a majority they stay.
+// settle waits until no future is watched any more, for a moment after the disk has what the leader took: without a majority they stay.
 func (g *Group) settle() {
+	end := time.Now().Add(shutdownWait)
 	for deadline := time.Now().Add(settleWait); g.watched.Load() > 0 && time.Now().Before(deadline); {
 		time.Sleep(settlePoll)
+		if g.early.writing() && !g.StorageFailed() {
+			if deadline = time.Now().Add(settleWait); deadline.After(end) {
+				deadline = end
+			}
+		}
 	}
 }
