@@ -27,7 +27,7 @@ var arrows = []arrow{
 		"cmd/quorate",
 		[]string{
 			"sequencer", "delivery", "delivery/notify", "delivery/push", "archive", "backup", "sequencer/wire", "trust", "meter", "bench",
-			"bench/scenario", "bench/measure", "bench/report", "bench/fleet", "bench/plan",
+			"bench/scenario", "bench/measure", "bench/report", "bench/fleet", "bench/plan", "sysmon",
 		},
 		[]string{"sequencer/sequencertest", "delivery/deliverytest", "delivery/push/pushtest"},
 		"the command wires the parts together; the state machine is the sequencer's own affair",
@@ -205,6 +205,10 @@ var arrows = []arrow{
 	{
 		"uring", nil, nil,
 		"a way to the kernel, for whoever has many sockets; it knows no product",
+	},
+	{
+		"sysmon", nil, nil,
+		"a way to the runtime, for every process of ours; it knows no product",
 	},
 	{
 		"meter", nil, nil,

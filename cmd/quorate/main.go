@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/quorate/quorate/sysmon"
 )
 
 // Exit codes. Only this command knows them.
@@ -23,6 +25,7 @@ const (
 var errUsage = errors.New("usage")
 
 func main() {
+	_ = sysmon.Calm() // without it the process takes more of the machine
 	// The first signal asks for an orderly end; a second one ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
