@@ -18,7 +18,7 @@ type Timing struct {
 	Heartbeat time.Duration // silence of the leader after which a follower stands for election; default 200 ms
 	Election  time.Duration // that a candidate waits for votes; default 200 ms
 	Lease     time.Duration // without a majority after which a leader steps down; default 150 ms
-	Commit    time.Duration // at most, until followers learn of the last commit; default 20 ms
+	Commit    time.Duration // at most, until followers learn of a commit that nothing follows; default 200 ms
 }
 
 // Config says how a group runs. Node, Dir and Bootstrap must be set.
