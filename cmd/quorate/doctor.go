@@ -135,7 +135,7 @@ type clockState struct {
 func diagnose(ctx context.Context, c *DoctorConfig, m machine) []*diagnosis {
 	var found []*diagnosis
 	for _, check := range []func(context.Context, *DoctorConfig, machine) []*diagnosis{
-		checkFsync, checkDisk, checkMemory, checkCPU, checkFiles, checkListen, checkPeers, checkPortRange, checkClock, checkKernel,
+		checkFsync, checkDisk, checkMemory, checkCPU, checkMonitor, checkFiles, checkListen, checkPeers, checkPortRange, checkClock, checkKernel,
 	} {
 		if ctx.Err() != nil {
 			break

@@ -34,6 +34,7 @@ func healthyMachine() *patient {
 	p := &patient{
 		files: map[string]string{
 			"/proc/meminfo":                                                    "MemTotal:        8388608 kB\nMemFree:  1 kB\nSwapTotal:             0 kB",
+			"/proc/self/status":                                                "Name:\tquorate\nCapEff:\t0000000000800000\n",
 			"/proc/sys/vm/swappiness":                                          "60",
 			"/sys/fs/cgroup/cpu.max":                                           "max 100000",
 			"/proc/sys/fs/nr_open":                                             "1048576",
@@ -119,6 +120,7 @@ func TestDoctor_EachIllness(t *testing.T) {
 		"one CPU":              {"CPU", verdictWarn, func(p *patient) { p.cpus = [2]int{1, 1} }},
 		"half a CPU":           {"CPU", verdictFail, func(p *patient) { p.files["/sys/fs/cgroup/cpu.max"] = "50000 100000" }},
 		"quota below threads":  {"CPU", verdictWarn, func(p *patient) { p.files["/sys/fs/cgroup/cpu.max"] = "200000 100000" }},
+		"no right to be nice":  {"runtime monitor", verdictWarn, func(p *patient) { p.files["/proc/self/status"] = "CapEff:\t000000000000000f\n" }},
 		"few files":            {"open files", verdictWarn, func(p *patient) { p.limit = 4096 }},
 		"very few files":       {"open files", verdictFail, func(p *patient) { p.limit = 1024 }},
 		"few files at all":     {"open files", verdictWarn, func(p *patient) { p.files["/proc/sys/fs/file-max"] = "8000" }},

@@ -56,7 +56,7 @@ func NewReader(cfg Config, g wire.GroupID, next wire.Offset, log *slog.Logger) *
 const leaderAgain = 2 * time.Second
 
 // replica is the node to read from: the leader, or while that does not answer another one. A replica that does not lead learns that an entry
-// is committed with the next one, or up to 100 ms later; and a leader has no more than one reader in each region.
+// is committed with the next one, or up to 400 ms later; and a leader has no more than one reader in each region.
 func (r *Reader) replica() string {
 	nodes := r.cfg.Seq.ReplicasOf(r.group)
 	if len(nodes) == 0 {
