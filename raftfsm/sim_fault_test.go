@@ -97,7 +97,7 @@ func (s *sim) snapshot(n *simNode) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := g.Snapshot(ctx); err != nil { // there may be nothing new
+	if err := g.await(ctx, g.raft.Snapshot(), "take a snapshot"); err != nil { // there may be nothing new
 		s.note("no snapshot: %v", err)
 	}
 }

@@ -84,7 +84,7 @@ func (c *simTally) add(s *sim) {
 }
 
 func (c *simTally) tooLittle(seeds int) bool {
-	return c.acked < 100*seeds || c.reads < 100*seeds || c.installs < seeds/20 || c.terms < 2*seeds
+	return c.acked < 100*seeds || c.reads < 100*seeds || c.installs < seeds || c.terms < 2*seeds
 }
 
 // String tells the counts.
