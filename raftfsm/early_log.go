@@ -45,8 +45,8 @@ const (
 	gateCommit                  // before a follower is told of a commit
 )
 
-// maxEarly bounds the entries that wait for the disk. A leader that has so many waits too.
-const maxEarly = 128
+// maxEarly bounds the entries that wait for the disk: fewer than minTrailingLogs. A leader that has so many waits too.
+const maxEarly = 32
 
 func newEarlyLog(inner raft.LogStore, c *Config) *earlyLog {
 	l := &earlyLog{LogStore: inner, full: c.Full, fatal: c.Fatal, lifted: c.lifted}

@@ -62,9 +62,12 @@ type Config struct {
 const Exit = 70
 
 const (
-	maxAppendEntries = 64               // entries in one message to a follower: each may hold 256 KiB
-	logCacheEntries  = 128              // newest entries kept in memory, for followers: each may hold 256 KiB
-	minTrailingLogs  = 64               // entries kept behind a snapshot, however large they are
+	maxAppendEntries = 64  // entries in one message to a follower: each may hold 256 KiB
+	logCacheEntries  = 128 // newest entries kept in memory, for followers: each may hold 256 KiB
+	// minTrailingLogs is how many entries are kept behind a snapshot, however large they are. It must be more than a leader can have under way:
+	// a follower whose log ends exactly where a snapshot does, with an entry of another term, cannot take that snapshot. Raft goes on to
+	// compare the term of the entry that the snapshot replaced.
+	minTrailingLogs  = 64
 	maxTrailingLogs  = 10_240           // and however small
 	transportTimeout = 10 * time.Second // for one message to a follower
 	transportPool    = 3                // connections to each of the others that are kept

@@ -83,7 +83,8 @@ func (s *sim) cutLogs(away *simNode) {
 	}
 }
 
-// snapshot has a node take one and keep next to no log behind it.
+// snapshot has a node take one and keep little log behind it, but as many entries as a leader may have under way that nobody else has: see
+// minTrailingLogs.
 func (s *sim) snapshot(n *simNode) {
 	g := s.group(n)
 	if g == nil {
@@ -91,7 +92,7 @@ func (s *sim) snapshot(n *simNode) {
 	}
 	s.note("%s takes a snapshot", n.addr)
 	short := g.raft.ReloadableConfig()
-	short.TrailingLogs = s.rng.Uint64N(4)
+	short.TrailingLogs = 12 + s.rng.Uint64N(8)
 	if err := g.raft.ReloadConfig(short); err != nil {
 		s.fail("cut the log of %s: %v", n.addr, err)
 	}
