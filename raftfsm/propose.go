@@ -15,8 +15,8 @@ type Proposal struct {
 	stopped <-chan struct{} // closed when raft has ended, which forgets entries it has not looked at
 }
 
-// Propose offers an entry to the log. The bytes belong to the group from then on. It blocks while raft writes the entries
-// before it to the log.
+// Propose offers an entry to the log. The bytes belong to the group from then on. It blocks while raft takes the entries before it, which is as
+// long as the disk takes where there are too many that it does not have.
 func (g *Group) Propose(entry []byte) *Proposal {
 	future := g.raft.Apply(entry, 0)
 	return &Proposal{future: future, done: g.watch(future), stopped: g.stopped}
