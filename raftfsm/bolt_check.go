@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"slices"
 )
 
 // bbolt trusts its pages: one that is broken makes it panic, in part on goroutines that nobody can guard, or walk in
@@ -39,7 +40,14 @@ type boltFile struct {
 	txid  uint64
 	seen  map[uint64]bool
 	prev  []byte // the last leaf key, of the bucket that is walked
+
+	inside bool     // a bucket is walked, not the root
+	names  []string // of the buckets
 }
+
+// boltBuckets are the buckets of a file, which raft-boltdb makes with one transaction. One that is missing it would make anew: a log whose name
+// is broken would be an empty one.
+var boltBuckets = []string{"conf", "logs"}
 
 // checkBolt checks the structure of the bbolt file at path. A file that is not there or empty is one that bbolt makes.
 func checkBolt(path string) (err error) {
@@ -69,7 +77,13 @@ func checkBoltPages(r io.ReaderAt, size int64) error {
 	if b.pages > uint64(size/b.page) {
 		return fmt.Errorf("%d pages in use, the file has %d", b.pages, size/b.page)
 	}
-	return b.walk(b.root, nil, nil, 0)
+	if err := b.walk(b.root, nil, nil, 0); err != nil {
+		return err
+	}
+	if len(b.names) > 0 && !slices.Equal(b.names, boltBuckets) {
+		return fmt.Errorf("buckets %q", b.names)
+	}
+	return nil
 }
 
 // metas reads both meta pages. Each holds a checksum; bbolt would pass over a broken one and take the older, and with it
@@ -183,14 +197,15 @@ func (b *boltFile) leaf(key, value []byte, flags uint64, depth int) error {
 	}
 	b.prev = append([]byte{}, key...)
 	switch {
-	case flags == 0:
+	case flags == 0 && b.inside:
 		return nil
-	case flags != boltIsBucket || len(value) < boltBucketLen:
+	case flags != boltIsBucket || b.inside || len(value) < boltBucketLen:
 		return fmt.Errorf("element flags %#x", flags)
 	}
+	b.names = append(b.names, string(key))
 	outer := b.prev
-	defer func() { b.prev = outer }()
-	b.prev = nil
+	defer func() { b.prev, b.inside = outer, false }()
+	b.prev, b.inside = nil, true
 	if root := binary.LittleEndian.Uint64(value); root != 0 {
 		return b.walk(root, nil, nil, depth+1)
 	}

@@ -50,6 +50,29 @@ func TestCheckBolt_WholeFile(t *testing.T) {
 	}
 }
 
+// A bucket whose name is broken would be made anew, and be empty.
+func TestCheckBolt_BrokenNameOfABucket(t *testing.T) {
+	whole := boltBytes(t)
+	for _, name := range boltBuckets {
+		found := 0
+		for at := 0; at < len(whole); at++ {
+			next := bytes.Index(whole[at:], []byte(name))
+			if next < 0 {
+				break
+			}
+			at += next
+			b := bytes.Clone(whole)
+			b[at+len(name)-1] ^= 4
+			if checkBoltPages(bytes.NewReader(b), int64(len(b))) != nil {
+				found++
+			}
+		}
+		if found == 0 {
+			t.Errorf("no broken %q was found", name)
+		}
+	}
+}
+
 // FuzzCheckBolt demands that a file that passes the check can be opened and read without harm.
 func FuzzCheckBolt(f *testing.F) {
 	whole := boltBytes(f)
