@@ -3,7 +3,6 @@ package raftfsm
 import (
 	"errors"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,13 +17,10 @@ type heldLog struct {
 	disk *heldDisk
 }
 
-type heldDisk struct {
-	mu   sync.RWMutex // held for writing: nothing is written
-	held atomic.Bool
-}
+type heldDisk struct{ mu sync.RWMutex } // held for writing: nothing is written
 
-func (d *heldDisk) hold()    { d.mu.Lock(); d.held.Store(true) }
-func (d *heldDisk) release() { d.held.Store(false); d.mu.Unlock() }
+func (d *heldDisk) hold()    { d.mu.Lock() }
+func (d *heldDisk) release() { d.mu.Unlock() }
 
 func (l heldLog) StoreLog(e *raft.Log) error { return l.StoreLogs([]*raft.Log{e}) }
 
@@ -107,7 +103,7 @@ func TestEarlyLog_OpenGatesAreSeen(t *testing.T) {
 	})
 }
 
-// Who led and lost it answers the next leader for what is on its disk alone: with one follower away, that one cannot go on alone.
+// With one follower away, the next leader commits nothing of what the one before has in memory alone.
 func TestEarlyLog_NextLeaderCommitsNothingBeforeItIsOnTheOldOnesDisk(t *testing.T) {
 	c, disk, old, entry, _ := earlyTrio(t, 0)
 	next := -1

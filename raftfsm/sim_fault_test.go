@@ -71,7 +71,7 @@ func (s *sim) cut(n *simNode, how string, sends, receives bool, pause time.Durat
 	s.net.setCut(n.addr, s.addrs(), false, false)
 }
 
-// cutLogs has the nodes keep no log behind a snapshot, now and then: one that was away gets a snapshot.
+// cutLogs has the nodes keep little log behind a snapshot, now and then: one that was away gets a snapshot.
 func (s *sim) cutLogs(away *simNode) {
 	if s.rng.IntN(3) == 0 {
 		return

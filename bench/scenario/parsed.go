@@ -31,7 +31,7 @@ func newParsed(members int) *parsed {
 	return new(parsed)
 }
 
-// message gives what a message frame says, good for as long as the payload. Whoever got it waits for the message of seq next.
+// message gives what a message frame says, good until the next call and for as long as the payload. Whoever got it waits for the message of seq next.
 func (p *parsed) message(payload []byte, next wire.Seq) *parsedMessage {
 	if p == nil {
 		m := parseMessage(payload)
