@@ -31,8 +31,8 @@ type Range struct {
 
 // Options are how a segment is written. A zero field takes its default.
 type Options struct {
-	BlockBytes int // of a row group, compressed, about; default 1 MiB
-	PageRows   int // rows in one page of a column; default 512
+	BlockBytes int          // of a row group, compressed, about; default 1 MiB
+	Pause      func() error // called between pieces of work, the longest of which compresses 64 KiB; its error ends the writing; default none
 }
 
 // Summary is what was written. Segment has its Key.
@@ -79,21 +79,38 @@ type block struct {
 
 // tally counts and sums what goes through it.
 type tally struct {
-	w    io.Writer
-	size int64
-	crc  uint32 // since the last block, the magic left out
-	sum  hash.Hash
+	w     io.Writer
+	pause func() error
+	size  int64
+	crc   uint32 // since the last block, the magic left out
+	sum   hash.Hash
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func (t *tally) Write(p []byte) (int, error) {
+	if err := t.pause(); err != nil {
+		return 0, err
+	}
 	n, err := t.w.Write(p)
 	skip := min(max(int64(len(magic))-t.size, 0), int64(n))
 	t.size += int64(n)
 	t.crc = crc32.Update(t.crc, castagnoli, p[skip:n])
 	t.sum.Write(p[:n])
 	return n, err
+}
+
+// pausing pauses before each page of a column that it compresses. Those of all columns are full at about the same row.
+type pausing struct {
+	zstd.Codec
+	pause func() error
+}
+
+func (c *pausing) Encode(dst, src []byte) ([]byte, error) {
+	if err := c.pause(); err != nil {
+		return dst, err
+	}
+	return c.Codec.Encode(dst, src)
 }
 
 // NewWriter begins a segment.
@@ -105,11 +122,15 @@ func NewWriter(w io.Writer, info Info, opts Options) (*Writer, error) {
 	if opts.BlockBytes > 0 {
 		target = int64(opts.BlockBytes)
 	}
-	out := &tally{w: w, sum: sha256.New()}
+	pause := opts.Pause
+	if pause == nil {
+		pause = func() error { return nil }
+	}
+	out := &tally{w: w, pause: pause, sum: sha256.New()}
 	return &Writer{
 		info: info, out: out, most: target * firstRatio, target: target, batch: make([]record, 0, writerBatch),
 		pq: parquet.NewGenericWriter[record](out,
-			parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}), parquet.CreatedBy("quorate", "", ""), parquet.WriteBufferSize(0),
+			parquet.Compression(&pausing{Codec: zstd.Codec{Level: zstd.SpeedDefault}, pause: pause}), parquet.CreatedBy("quorate", "", ""), parquet.WriteBufferSize(0),
 			parquet.PageBufferSize(pageBufferSize), parquet.DataPageStatistics(false), parquet.MaxRowsPerRowGroup(1<<40),
 			parquet.SortingWriterConfig(parquet.SortingColumns(parquet.Ascending("chat_id"), parquet.Ascending("seq"))),
 		),

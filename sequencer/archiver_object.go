@@ -55,8 +55,7 @@ func (a *archiver) begin(ctx context.Context, term uint64) (*building, error) {
 	}
 	b := &building{archiver: a, term: term, file: file, out: bufio.NewWriterSize(file, 256<<10)}
 	info := archive.Info{Cluster: n.identity.get().ClusterID, Group: a.host.id, Term: term, CreatedAt: n.cfg.Clock()}
-	paced := pacedWriter{b.out, func() error { return a.pace.rest(ctx) }}
-	if b.w, err = archive.NewWriter(paced, info, archive.Options{}); err != nil {
+	if b.w, err = archive.NewWriter(b.out, info, archive.Options{Pause: func() error { return a.pace.rest(ctx) }}); err != nil {
 		return nil, errors.Join(err, b.discard())
 	}
 	return b, nil

@@ -2,7 +2,6 @@ package sequencer
 
 import (
 	"context"
-	"io"
 	"sync/atomic"
 	"time"
 )
@@ -73,17 +72,4 @@ func rest(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// pacedWriter rests before each write: a row group is encoded and compressed when it is full, a page after the other.
-type pacedWriter struct {
-	io.Writer
-	rest func() error
-}
-
-func (w pacedWriter) Write(b []byte) (int, error) {
-	if err := w.rest(); err != nil {
-		return 0, err
-	}
-	return w.Writer.Write(b)
 }
