@@ -84,6 +84,28 @@ func TestWriter_RefusesWhatIsOutOfOrder(t *testing.T) {
 	}
 }
 
+// TestWriter_Pauses: pages fill while a row group is open, and each is compressed after a pause. An error of a pause ends the writing.
+func TestWriter_Pauses(t *testing.T) {
+	rows, pauses, stop := someRows(9, 10, 200, 3), 0, error(nil)
+	var out bytes.Buffer
+	w, err := archive.NewWriter(&out, someInfo, archive.Options{Pause: func() error { pauses++; return stop }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range rows {
+		if err := w.Write(&rows[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if pauses < 2 || out.Len() > 0 {
+		t.Errorf("%d pauses before anything was written, which are %d bytes now", pauses, out.Len())
+	}
+	stop = errors.New("no longer")
+	if _, err := w.Close(); !errors.Is(err, stop) {
+		t.Errorf("stopped in a pause: %v", err)
+	}
+}
+
 // counting counts the requests to a store, and lets a test change their answers.
 type counting struct {
 	archive.Store

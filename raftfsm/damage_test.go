@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hashicorp/raft"
 
 	"github.com/quorate/quorate/sequencer/wire"
@@ -414,5 +416,88 @@ func TestReplica_DamageFoundLater(t *testing.T) {
 				t.Fatalf("recorded: %v", err)
 			}
 		})
+	}
+}
+
+// TestStore_UnfinishedTablesAreNoDamage holds Pebble while it writes a table, and puts halves of others where a crash and a snapshot that comes in
+// leave them. A node that is started, and the scrub, must not take them for damage: all replicas write their tables at about the same time.
+func TestStore_UnfinishedTablesAreNoDamage(t *testing.T) {
+	var holding atomic.Bool
+	held, release := make(chan struct{}), make(chan struct{})
+	m, told := faultyMachine(t, func(op errorfs.Op) bool {
+		if strings.HasSuffix(op.Path, tableSuffix) && op.Kind == errorfs.OpFileWrite && holding.CompareAndSwap(true, false) {
+			close(held)
+			<-release
+		}
+		return false
+	})
+	m.one(1, group("c", "a"))
+	if err := m.store.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	m.one(2, say("c", "a", "1", "x"))
+	holding.Store(true)
+	flushed, err := m.store.db.AsyncFlush()
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-held:
+	case <-flushed:
+		t.Fatal("the flush was not held")
+	}
+	coming := filepath.Join(m.dir, "snapshots", "1-1-1"+unfinishedSuffix, "state")
+	if err := os.MkdirAll(coming, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, half := range []string{filepath.Join(coming, "000001.sst"), filepath.Join(m.store.current(), "009999.sst")} {
+		if err := os.WriteFile(half, make([]byte, 4096), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := &Group{cfg: Config{Dir: m.dir, ScrubBytes: 1 << 30}, store: m.store, closing: make(chan struct{}), log: slog.New(slog.DiscardHandler)}
+	if err := g.scrubOnce(); err != nil {
+		t.Errorf("the scrub: %v", err)
+	}
+	if g.scrubbed.Load() == 0 {
+		t.Error("the scrub has read nothing")
+	}
+	if err := m.store.verifyNewest(1 << 30); err != nil {
+		t.Errorf("at the start: %v", err)
+	}
+	close(release)
+	<-flushed
+	if err := errors.Join(g.scrubOnce(), m.store.Close()); err != nil || len(told) > 0 {
+		t.Errorf("%v, told of %d failures", err, len(told))
+	}
+}
+
+// TestStore_DamageIsOfTheTableThatWasListed: what has another table in its place by the time that it is read is not verified.
+func TestStore_DamageIsOfTheTableThatWasListed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "000001.sst")
+	listed := func(b byte) table {
+		t.Helper()
+		if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, bytes.Repeat([]byte{b}, 4096), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		tables, err := tablesIn(filepath.Dir(path))
+		if err != nil || len(tables) != 1 {
+			t.Fatalf("%v, %v", tables, err)
+		}
+		return tables[0]
+	}
+	first := listed(1)
+	if err := first.verify(); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a table of rubbish: %v", err)
+	}
+	second := listed(2)
+	if err := errors.Join(os.Chtimes(path, time.Time{}, first.info.ModTime().Add(time.Second)), first.verify()); err != nil {
+		t.Errorf("another in its place: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.verify(); err != nil {
+		t.Errorf("removed: %v", err)
 	}
 }

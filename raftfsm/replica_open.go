@@ -78,7 +78,7 @@ func (g *Group) examine(snapshots *snapshotStore) (p past, err error) {
 	case p.applied > max(p.last, p.captured):
 		return p, corrupt("the log", fmt.Errorf("the log ends at %d, the state at %d", p.last, p.applied))
 	}
-	return p, verifyNewest(g.store.current(), g.cfg.VerifyBytes)
+	return p, g.store.verifyNewest(g.cfg.VerifyBytes)
 }
 
 // lookBack fills in p.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -34,34 +35,49 @@ func (g *Group) scrub() {
 
 // scrubOnce verifies each table once; tables are linked into snapshots.
 func (g *Group) scrubOnce() error {
-	dirs, err := filepath.Glob(filepath.Join(g.cfg.Dir, "snapshots", "*", "state"))
+	tables, err := g.scrubbable()
 	if err != nil {
-		return err
+		g.log.Warn("scrub", "err", err)
+		return nil
 	}
 	var seen []os.FileInfo
-	for _, dir := range append([]string{g.store.current()}, dirs...) {
-		tables, err := tablesIn(dir)
-		if err != nil {
-			g.log.Warn("scrub", "err", err)
-			return nil
+	for _, t := range tables {
+		if contains(seen, t.info) {
+			continue
 		}
-		for _, t := range tables {
-			if contains(seen, t.info) {
-				continue
-			}
-			seen = append(seen, t.info)
-			if err := verifyTable(t.path); errors.Is(err, ErrCorrupt) {
-				if _, gone := os.Stat(t.path); gone == nil {
-					return err
-				}
-			}
-			g.scrubbed.Add(uint64(t.info.Size()))
-			if !g.pause(time.Duration(float64(t.info.Size()) / float64(g.cfg.ScrubBytes) * float64(time.Second))) {
-				return nil
-			}
+		seen = append(seen, t.info)
+		if err := t.verify(); errors.Is(err, ErrCorrupt) {
+			return err
+		}
+		g.scrubbed.Add(uint64(t.info.Size()))
+		if !g.pause(time.Duration(float64(t.info.Size()) / float64(g.cfg.ScrubBytes) * float64(time.Second))) {
+			return nil
 		}
 	}
 	return nil
+}
+
+// scrubbable lists all tables of the state and of the snapshots that are complete.
+func (g *Group) scrubbable() ([]table, error) {
+	tables, err := g.store.tables()
+	if err != nil {
+		return nil, err
+	}
+	dirs, err := filepath.Glob(filepath.Join(g.cfg.Dir, "snapshots", "*", "state"))
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range dirs {
+		if strings.HasSuffix(filepath.Dir(dir), unfinishedSuffix) {
+			continue
+		}
+		more, err := tablesIn(dir)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, more...)
+	}
+	return tables, nil
 }
 
 func contains(seen []os.FileInfo, info os.FileInfo) bool {

@@ -19,7 +19,7 @@ const retainedSnapshots = 2
 
 // snapshotStore keeps snapshots as directories: meta.json and, in state/, a checkpoint of the store. A snapshot of this
 // node's own shares its files with the store by hard links; one that came from another node was unpacked from a stream.
-// A directory that ends in .tmp is not finished, and goes at the next start.
+// A directory that ends in unfinishedSuffix is not finished, or on its way out, and goes at the next start.
 type snapshotStore struct {
 	dir      string
 	received func(index uint64)       // told of every snapshot that came from another node
@@ -30,13 +30,15 @@ type snapshotStore struct {
 	mu sync.Mutex // held while snapshots are listed, renamed or removed
 }
 
+const unfinishedSuffix = ".tmp"
+
 var _ raft.SnapshotStore = (*snapshotStore)(nil)
 
 func openSnapshots(dir string, received func(index uint64), damaged func(error)) (*snapshotStore, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the snapshots' directory: %w", err)
 	}
-	unfinished, err := filepath.Glob(filepath.Join(dir, "*.tmp"))
+	unfinished, err := filepath.Glob(filepath.Join(dir, "*"+unfinishedSuffix))
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +55,7 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	configurationIndex uint64, _ raft.Transport,
 ) (raft.SnapshotSink, error) {
 	id := fmt.Sprintf("%020d-%020d-%d", index, term, time.Now().UnixNano())
-	sink := &snapshotSink{store: s, begun: time.Now(), tmp: filepath.Join(s.dir, id+".tmp"), meta: raft.SnapshotMeta{
+	sink := &snapshotSink{store: s, begun: time.Now(), tmp: filepath.Join(s.dir, id+unfinishedSuffix), meta: raft.SnapshotMeta{
 		Version: version, ID: id, Index: index, Term: term, Configuration: configuration,
 		ConfigurationIndex: configurationIndex,
 	}}
@@ -77,7 +79,7 @@ func (s *snapshotStore) list() ([]*raft.SnapshotMeta, error) {
 	}
 	var all []*raft.SnapshotMeta
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".tmp") {
+		if strings.HasSuffix(e.Name(), unfinishedSuffix) {
 			continue
 		}
 		meta, err := s.read(e.Name())
@@ -131,7 +133,7 @@ func (s *snapshotStore) reap() error {
 	}
 	for _, old := range all[min(retainedSnapshots, len(all)):] {
 		// First out of sight, so that a crash leaves no half of it.
-		tmp := filepath.Join(s.dir, old.ID+".tmp")
+		tmp := filepath.Join(s.dir, old.ID+unfinishedSuffix)
 		if err := os.Rename(filepath.Join(s.dir, old.ID), tmp); err != nil {
 			return fmt.Errorf("remove a snapshot: %w", err)
 		}

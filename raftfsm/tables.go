@@ -3,6 +3,7 @@ package raftfsm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,7 +49,26 @@ type table struct {
 	info os.FileInfo
 }
 
-// tablesIn lists the tables in a directory, the newest first; none where there is no directory.
+// verify is verifyTable, where the table is still the file that was listed: it may have been removed meanwhile, and another one with its name may
+// be written when a snapshot has replaced the state.
+func (t table) verify() error {
+	err := verifyTable(t.path)
+	if err == nil || t.replaced() {
+		return nil
+	}
+	return err
+}
+
+// replaced tells whether the file that was listed is not there any more.
+func (t table) replaced() bool {
+	info, err := os.Stat(t.path)
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist)
+	}
+	return !os.SameFile(info, t.info) || !info.ModTime().Equal(t.info.ModTime())
+}
+
+// tablesIn lists the tables in the directory of a checkpoint, which has no others than complete ones; none where there is no directory.
 func tablesIn(dir string) ([]table, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -64,24 +84,54 @@ func tablesIn(dir string) ([]table, error) {
 		}
 		info, err := e.Info()
 		if errors.Is(err, os.ErrNotExist) {
-			continue // a compaction was done with it
+			continue // the snapshot is not needed any more
 		}
 		if err != nil {
 			return nil, err
 		}
 		tables = append(tables, table{filepath.Join(dir, e.Name()), info})
 	}
-	slices.SortFunc(tables, func(a, b table) int { return b.info.ModTime().Compare(a.info.ModTime()) })
 	return tables, nil
 }
 
 // tableSuffix is that of Pebble's tables, which are never written again once they are complete.
 const tableSuffix = ".sst"
 
-// verifyNewest verifies the newest tables in dir, of limit bytes at most: what was written last before the machine stopped
-// is what it may have lost. The rest is left to the scrub, and to Pebble, which checks what it reads.
-func verifyNewest(dir string, limit int64) error {
-	tables, err := tablesIn(dir)
+// tables lists the tables that the state consists of, the newest first. Other files in its directory, which may be there like these, are of no
+// use: Pebble writes them at this moment, or was about to when the process ended, or is about to remove them.
+func (s *Store) tables() (tables []table, err error) {
+	err = s.locked(func(db *pebble.DB) error {
+		levels, err := db.SSTables()
+		if err != nil {
+			return fmt.Errorf("list the tables: %w", err)
+		}
+		for _, level := range levels {
+			for i := range level {
+				path := filepath.Join(s.current(), level[i].BackingSSTNum.String()+tableSuffix)
+				info, err := os.Stat(path)
+				if errors.Is(err, os.ErrNotExist) {
+					continue // a compaction was done with it; where it was not, Pebble finds that out
+				}
+				if err != nil {
+					return fmt.Errorf("list the tables: %w", err)
+				}
+				tables = append(tables, table{path, info})
+			}
+		}
+		return nil
+	})
+	sortNewestFirst(tables)
+	return tables, err
+}
+
+func sortNewestFirst(tables []table) {
+	slices.SortFunc(tables, func(a, b table) int { return b.info.ModTime().Compare(a.info.ModTime()) })
+}
+
+// verifyNewest verifies the newest tables, of limit bytes at most: what was written last before the machine stopped is what
+// it may have lost. The rest is left to the scrub, and to Pebble, which checks what it reads.
+func (s *Store) verifyNewest(limit int64) error {
+	tables, err := s.tables()
 	if err != nil {
 		return err
 	}
@@ -89,7 +139,7 @@ func verifyNewest(dir string, limit int64) error {
 		if limit -= t.info.Size(); limit < 0 {
 			return nil
 		}
-		if err := verifyTable(t.path); err != nil {
+		if err := t.verify(); err != nil {
 			return err
 		}
 	}
