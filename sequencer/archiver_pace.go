@@ -2,13 +2,14 @@ package sequencer
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
 
 // pace gives processor and disk back: archiving can wait, messages cannot. It rests for as long as was worked, and many times as long
-// while messages come to the node, the fewer the later the archive is. It does so every few hundred microseconds, as messages wait for what is worked
-// at a time. It is of the archiver's goroutine alone.
+// while messages come to the node, the fewer the later the archive is. It does so every few hundred microseconds, and lets other goroutines go first
+// more often, as messages wait for what is worked at a time. It is of the archiver's goroutine alone.
 type pace struct {
 	appends *atomic.Int64 // that the node was asked for
 	seen    int64
@@ -41,6 +42,7 @@ func (p *pace) rest(ctx context.Context) error {
 	now := time.Now()
 	worked := min(now.Sub(p.woke), restMost)
 	if worked < restAfter {
+		runtime.Gosched()
 		return ctx.Err()
 	}
 	if n := p.appends.Load(); n != p.seen {
