@@ -53,10 +53,10 @@ func TestArchive_AtSize(t *testing.T) {
 	sayMany(t, c.Client(), catchUpChat, catchUpArchived+1) // of which the last stays hot
 	hot := e.timePages(s, sizePages)
 
-	quiet := s.timeAppends(t, quietTime(t), nil)
+	before := s.timeAppends(t, quietTime(t), nil) // when what filling left is still compacted
 	busy, took := s.archiveBeside(t, c)
-	quiet = append(quiet, s.timeAppends(t, quietTime(t), nil)...)
-	t.Logf("append beside nothing: %s; beside archiving: %s", windows(quiet), windows(busy))
+	after := s.timeAppends(t, quietTime(t), nil)
+	t.Logf("append before archiving: %s; beside it: %s; after it: %s", windows(before), windows(busy), windows(after))
 	s.tellObjects(t, c, took)
 
 	var cold, cached []time.Duration

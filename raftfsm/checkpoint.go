@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -84,7 +83,7 @@ func CheckpointSegments(dir string) (all []wire.Segment, err error) {
 
 // viewCheckpoint opens a checkpoint for reading. A file that is not what was written is ErrCorrupt.
 func viewCheckpoint(dir string, read func(db *pebble.DB) error) error {
-	db, err := checkpointStore().openPebble(dir, vfs.Default, true, &failure{})
+	db, err := checkpointStore().openPebble(dir, true, &failure{})
 	if err != nil {
 		return openDamage(dir, fmt.Errorf("open a checkpoint: %w", err))
 	}

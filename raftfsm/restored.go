@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 )
 
@@ -20,7 +19,7 @@ const mendBatch = 4096
 // an outbox record each, in the place of those that were there. It is the same on all nodes, which is what a group begins with.
 // It tells how many records it left. An error leaves a directory that must not be used.
 func Mend(dir string) (told uint64, err error) {
-	db, err := checkpointStore().openPebble(dir, vfs.Default, false, &failure{})
+	db, err := checkpointStore().openPebble(dir, false, &failure{})
 	if err != nil {
 		return 0, openDamage(dir, fmt.Errorf("mend a checkpoint: %w", err))
 	}

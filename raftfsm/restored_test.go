@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -146,7 +145,7 @@ func TestCheckContents_FindsHoles(t *testing.T) {
 	saved := savedState(t)
 	for what, key := range map[string][]byte{"a message within": messageKey(nil, "c", 2), "the last message": messageKey(nil, "c", 3), "an event": numberKey(nil, tableFeed, 3)} {
 		dir := copied(t, saved)
-		db, err := checkpointStore().openPebble(dir, vfs.Default, false, &failure{})
+		db, err := checkpointStore().openPebble(dir, false, &failure{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,13 +15,12 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// StoreConfig says how much memory a store may take, and of the disk. Zero fields take their defaults.
+// StoreConfig says how much memory a store may take. Zero fields take their defaults.
 type StoreConfig struct {
 	CacheBytes    int64  // of Pebble's block cache; default 128 MiB, of which the memtables take their share
 	MemTableBytes uint64 // default 16 MiB
 	TailBytes     int    // of the feed's newest events, kept decoded; default 8 MiB
 	CachedChats   int    // that the apply goroutine holds decoded; default 16384
-	TableBytes    int64  // a second that flushes and compactions write while no write waits for them, see tablePace; default 8 MiB, negative for no bound
 
 	fs    vfs.FS                 // under Pebble; tests put faults there
 	spoil func(dir string) error // done to each checkpoint; tests plant bugs there
@@ -40,9 +39,6 @@ func (c StoreConfig) withDefaults() StoreConfig {
 	if c.CachedChats == 0 {
 		c.CachedChats = 16384
 	}
-	if c.TableBytes == 0 {
-		c.TableBytes = 8 << 20
-	}
 	if c.fs == nil {
 		c.fs = vfs.Default
 	}
@@ -59,7 +55,6 @@ type Store struct {
 
 	mu    sync.RWMutex         // held for reading while db is used, for writing while it is replaced or closed
 	db    *pebble.DB           // nil while it is replaced, and after Close
-	pace  *tablePace           // of db
 	state atomic.Pointer[meta] // of the last committed entry
 
 	mapChange signal
@@ -88,8 +83,7 @@ func OpenStore(dir string, cfg StoreConfig) (*Store, error) {
 }
 
 func (s *Store) open() error {
-	pace := newTablePace(s.cfg.TableBytes)
-	db, err := s.openPebble(s.current(), pace.over(s.cfg.fs), false, &s.failure)
+	db, err := s.openPebble(s.current(), false, &s.failure)
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
@@ -103,8 +97,7 @@ func (s *Store) open() error {
 	if err := s.leases.load(db); err != nil {
 		return errors.Join(fmt.Errorf("open the store: %w", err), db.Close())
 	}
-	pace.db.Store(db)
-	s.db, s.pace = db, pace
+	s.db = db
 	s.state.Store(&state)
 	s.tail.reset(state.feedNext)
 	return nil
@@ -114,22 +107,16 @@ func (s *Store) open() error {
 // nodes that are not upgraded yet cannot read.
 const pebbleFormat = pebble.FormatValueSeparation
 
-// When Pebble has writes wait.
-const (
-	stopMemTables = 4  // that are not written
-	l0StopWrites  = 24 // layers of tables in level 0
-)
-
-// openPebble opens the database in dir of a file system. failure is told of what happens to its files from then on.
-func (s *Store) openPebble(dir string, fs vfs.FS, readOnly bool, failure *failure) (db *pebble.DB, err error) {
+// openPebble opens the database in dir. failure is told of what happens to its files from then on.
+func (s *Store) openPebble(dir string, readOnly bool, failure *failure) (db *pebble.DB, err error) {
 	defer recovered(dir, &err)
 
 	cache := pebble.NewCache(s.cfg.CacheBytes)
 	defer cache.Unref()
 	opts := &pebble.Options{
-		FS: fs, ReadOnly: readOnly, FormatMajorVersion: pebbleFormat, DisableWAL: true,
-		Cache: cache, MemTableSize: s.cfg.MemTableBytes, MemTableStopWritesThreshold: stopMemTables,
-		L0CompactionThreshold: 8, L0StopWritesThreshold: l0StopWrites, LBaseMaxBytes: 256 << 20, Logger: quiet{failure},
+		FS: yieldingFS{s.cfg.fs}, ReadOnly: readOnly, FormatMajorVersion: pebbleFormat, DisableWAL: true,
+		Cache: cache, MemTableSize: s.cfg.MemTableBytes, MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold: 8, L0StopWritesThreshold: 24, LBaseMaxBytes: 256 << 20, Logger: quiet{failure},
 		// A flush or compaction that fails is tried again for ever, and meanwhile writes stand still or memory grows.
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
@@ -210,7 +197,6 @@ func (s *Store) Close() error {
 	s.db = nil
 	s.tail.close()
 	s.unseen.close()
-	s.pace.end()
 	if err := db.Close(); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}

@@ -61,7 +61,7 @@ func (s *Store) Checkpoint(dir string) (index uint64, err error) {
 // state machine sees: where a barrier came last, the state ends before the snapshot. Unstamped, whoever restores it would
 // miss entries that never come, as the log behind the snapshot begins after them.
 func (s *Store) stamp(dir string, index, term uint64) error {
-	db, err := s.openPebble(dir, s.cfg.fs, false, &failure{})
+	db, err := s.openPebble(dir, false, &failure{})
 	if err != nil {
 		return fmt.Errorf("stamp the checkpoint: %w", err)
 	}
@@ -96,7 +96,6 @@ func (s *Store) ReplaceWith(dir string) error {
 	old := s.db
 	s.db = nil
 	s.unseen.close()
-	s.pace.end()
 	err := old.Close()
 	if err == nil {
 		err = s.swap(dir)
@@ -128,7 +127,7 @@ func (s *Store) swap(dir string) error {
 
 // verify opens a checkpoint and reads the group's own record. It gives the index of the last entry in it.
 func (s *Store) verify(dir string) (index uint64, err error) {
-	db, err := s.openPebble(dir, s.cfg.fs, true, &failure{})
+	db, err := s.openPebble(dir, true, &failure{})
 	if err != nil {
 		return 0, fmt.Errorf("open the new state: %w", err)
 	}

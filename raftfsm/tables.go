@@ -29,7 +29,7 @@ func verifyTable(path string) (err error) {
 		return err
 	}
 	defer recovered(path, &err)
-	readable, err := sstable.NewSimpleReadable(f)
+	readable, err := sstable.NewSimpleReadable(yieldingFile{f})
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
