@@ -32,7 +32,7 @@ type Range struct {
 // Options are how a segment is written. A zero field takes its default.
 type Options struct {
 	BlockBytes int          // of a row group, compressed, about; default 1 MiB
-	Pause      func() error // called between pieces of work, the longest of which compresses 64 KiB; its error ends the writing; default none
+	Pause      func() error // called between pieces of work, such as pages that are compressed; its error ends the writing; default none
 }
 
 // Summary is what was written. Segment has its Key.

@@ -30,6 +30,7 @@ type snapshotStore struct {
 	mu sync.Mutex // held while snapshots are listed, renamed or removed
 }
 
+// unfinishedSuffix is that of a snapshot's directory whose files may be incomplete.
 const unfinishedSuffix = ".tmp"
 
 var _ raft.SnapshotStore = (*snapshotStore)(nil)

@@ -120,12 +120,8 @@ func (s *Store) tables() (tables []table, err error) {
 		}
 		return nil
 	})
-	sortNewestFirst(tables)
-	return tables, err
-}
-
-func sortNewestFirst(tables []table) {
 	slices.SortFunc(tables, func(a, b table) int { return b.info.ModTime().Compare(a.info.ModTime()) })
+	return tables, err
 }
 
 // verifyNewest verifies the newest tables, of limit bytes at most: what was written last before the machine stopped is what

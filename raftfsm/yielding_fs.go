@@ -8,7 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// yieldingFS has whoever makes tables let other goroutines go first, block by block. A flush or a compaction computes for seconds, on all replicas at
+// yieldingFS has whoever makes tables let other goroutines go first, block by block. A flush or a compaction computes for up to seconds, on all replicas at
 // about the same time, as they write the same. Go lets each of them have a processor for 10 ms at a time, and an append needs a turn for more
 // than ten goroutines on its way.
 type yieldingFS struct{ vfs.FS }
