@@ -13,8 +13,11 @@ import (
 type dispatcher struct {
 	hub     *hub
 	local   local
-	offset  wire.Offset // of the event, for those who have it already; 0: it is for all
+	offset  wire.Offset // of the event, or of the last of the run; 0: nobody has it yet
 	group   wire.GroupID
+	chat    *wire.Chat    // of the open run
+	open    *push         // a run that more messages may join; nil where there is none
+	size    int           // bytes of text in it
 	remote  []bundle      // of the present push
 	edges   []*remoteEdge // where the present user is
 	touched []*remoteEdge // since the last flush
@@ -38,9 +41,14 @@ func (d *dispatcher) feed(ev *wire.Event) {
 		return
 	}
 	if chat, known := d.hub.srv.members.event(ev); known {
-		d.offset = ev.Offset
-		d.event(chat, ev)
+		d.event(chat, ev, ev.Offset)
 	}
+}
+
+// joins tells whether an event is a message that the open run has room for.
+func (d *dispatcher) joins(chat *wire.Chat, ev *wire.Event) bool {
+	return d.open != nil && ev.Kind == wire.EventMessage && chat == d.chat && ev.Message.Seq == d.open.run.last().Seq+1 &&
+		len(d.open.run.list) < runMessages && d.size+len(ev.Message.Text) <= runBytes
 }
 
 // wanted tells whether anybody can be concerned. A session that registers after this look asks for its first page after
@@ -58,18 +66,16 @@ func (d *dispatcher) wanted(ev *wire.Event) bool {
 	return false
 }
 
-// event hands one event on; chat is as it is after the event, or newer.
-func (d *dispatcher) event(chat *wire.Chat, ev *wire.Event) {
+// event hands one event on, a message with those behind it that join its run; chat is as it is after the event, or newer. Who has the feed
+// up to offset has the event already; 0: nobody has.
+func (d *dispatcher) event(chat *wire.Chat, ev *wire.Event, offset wire.Offset) {
+	if !d.joins(chat, ev) {
+		d.close()
+	}
+	d.offset = offset
 	switch ev.Kind {
 	case wire.EventMessage:
-		d.hub.srv.members.sent(ev.Message)
-		p := messagePush(ev.Message)
-		for i := range chat.Members {
-			if chat.Members[i].Covers(p.Message.Seq) {
-				d.give(p, chat.Members[i].UserID)
-			}
-		}
-		d.seal(p)
+		d.message(chat, ev.Message)
 	case wire.EventReceipt:
 		d.receipt(chat, ev)
 	case wire.EventChat: // all its messages are still to come, so its cursors begin at 1
@@ -78,6 +84,44 @@ func (d *dispatcher) event(chat *wire.Chat, ev *wire.Event) {
 		d.changed(chat, ev)
 	case eventDropped:
 		d.tell(chat, relay.Item{Kind: relay.ItemLook, ChatID: ev.ChatID, Seq: ev.Seq})
+	}
+}
+
+// message adds a message to the open run, or opens one.
+func (d *dispatcher) message(chat *wire.Chat, m *wire.Message) {
+	d.hub.srv.members.sent(m)
+	if d.open == nil {
+		d.open, d.chat, d.size = messagePush(m), chat, 0
+	} else {
+		d.open.run.list = append(d.open.run.list, message{Message: m})
+	}
+	d.size += len(m.Text)
+}
+
+// close hands the open run on, if there is one.
+func (d *dispatcher) close() {
+	p, chat := d.open, d.chat
+	if p == nil {
+		return
+	}
+	d.open, d.chat = nil, nil
+	var some []*wire.Member // who may read some of it: their membership began within it
+	for i := range chat.Members {
+		if m := &chat.Members[i]; m.CoversAll(p.run.first().Seq, p.run.last().Seq) {
+			d.give(p, m.UserID)
+		} else {
+			some = append(some, m)
+		}
+	}
+	d.seal(p)
+	for i := 0; i < len(p.run.list) && len(some) > 0; i++ {
+		one := messagePush(p.run.list[i].Message)
+		for _, m := range some {
+			if m.Covers(one.Message.Seq) {
+				d.give(one, m.UserID)
+			}
+		}
+		d.seal(one)
 	}
 }
 
@@ -153,7 +197,9 @@ func (d *dispatcher) bundle(e *remoteEdge, user string) {
 func (d *dispatcher) seal(p *push) {
 	for i := range d.remote {
 		b := &d.remote[i]
-		b.edge.queueEntry(relay.AppendEntry(nil, p.forEdges(), b.users))
+		for _, item := range p.forEdges() {
+			b.edge.queueEntry(relay.AppendEntry(nil, item, b.users))
+		}
 		d.touched = append(d.touched, b.edge)
 		clear(b.users)
 		b.edge = nil
@@ -162,8 +208,9 @@ func (d *dispatcher) seal(p *push) {
 	d.local.end(p)
 }
 
-// flush sends what was queued here and for other edges.
+// flush sends what was queued here and for other edges, the open run too.
 func (d *dispatcher) flush() {
+	d.close()
 	d.local.flush()
 	for _, e := range d.touched {
 		e.wakeUp()

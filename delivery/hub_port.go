@@ -241,8 +241,8 @@ func (a *attachment) users(u relay.Users) {
 func (a *attachment) joined(user string) {
 	chats := a.hub.joins.of(user, time.Now())
 	for _, chatID := range chats {
-		look := newPush(relay.Item{Kind: relay.ItemLook, ChatID: chatID})
-		a.edge.queueEntry(relay.AppendEntry(nil, look.forEdges(), []string{user}))
+		look := relay.AppendItem(nil, &relay.Item{Kind: relay.ItemLook, ChatID: chatID})
+		a.edge.queueEntry(relay.AppendEntry(nil, look, []string{user}))
 	}
 	if len(chats) > 0 {
 		a.edge.wakeUp()

@@ -275,11 +275,12 @@ func handOn(out *dispatcher, chat *wire.Chat, parked []*wire.Event, dropped wire
 		if next, ok := changed(chat, ev); ok {
 			chat = next
 		}
-		out.event(chat, ev)
+		out.event(chat, ev, 0)
 	}
 	if dropped > 0 {
-		out.event(chat, &wire.Event{Kind: eventDropped, ChatID: chat.ChatID, Seq: dropped})
+		out.event(chat, &wire.Event{Kind: eventDropped, ChatID: chat.ChatID, Seq: dropped}, 0)
 	}
+	out.close()
 	return chat
 }
 

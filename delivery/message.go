@@ -21,6 +21,47 @@ func (m *message) frame(s *session) []byte {
 	return m.forStream()
 }
 
+// run is consecutive messages of one chat, without a hole and at least one, that are pushed together. Who gets all of them gets them in one
+// piece: it is queued, counted and sent as one frame would be.
+type run struct {
+	list  []message
+	typed []byte // all of list for /stream, where there is more than one
+	plain []byte // for /chats/{chatId}/stream
+}
+
+const (
+	runMessages = 64
+	runBytes    = 16 << 10 // of text, so that a piece is small beside any bound of an outbox
+)
+
+func (r *run) first() *message { return &r.list[0] }
+func (r *run) last() *message  { return &r.list[len(r.list)-1] }
+
+// chat is whose messages they are.
+func (r *run) chat() string { return r.list[0].ChatID }
+
+// frames returns the bytes of all for a session. Nobody changes them.
+func (r *run) frames(s *session) []byte {
+	if len(r.list) == 1 {
+		return r.list[0].frame(s)
+	}
+	all := &r.typed
+	if s.plain != "" {
+		all = &r.plain
+	}
+	if *all == nil {
+		size := 0
+		for i := range r.list {
+			size += len(r.list[i].frame(s))
+		}
+		*all = make([]byte, 0, size)
+		for i := range r.list {
+			*all = append(*all, r.list[i].frame(s)...)
+		}
+	}
+	return *all
+}
+
 // forStream returns the bytes for /stream.
 func (m *message) forStream() []byte {
 	if m.typed == nil {

@@ -11,20 +11,28 @@ import (
 // encoded when the first asks, and once. It belongs to one goroutine.
 type push struct {
 	relay.Item
-	message message // of ItemMessage
-	encoded []byte  // for other edges
-	here    bool    // somebody here was offered it
-	passed  bool    // it is a receipt, and more has been told of its member here
+	run     run      // of ItemMessage; Item has the first of them
+	encoded [][]byte // for other edges
+	here    bool     // somebody here was offered it
+	passed  bool     // it is a receipt, and more has been told of its member here
 }
 
 func newPush(i relay.Item) *push {
-	return &push{Item: i, message: message{Message: i.Message}}
+	p := &push{Item: i}
+	if i.Kind == relay.ItemMessage {
+		p.run.list = []message{{Message: i.Message}}
+	}
+	return p
 }
 
-// forEdges gives the item as the relay protocol has it.
-func (p *push) forEdges() []byte {
-	if p.encoded == nil {
-		p.encoded = relay.AppendItem(nil, &p.Item)
+// forEdges gives the item as the relay protocol has it, or an item for each message of a run.
+func (p *push) forEdges() [][]byte {
+	if p.encoded != nil {
+		return p.encoded
+	}
+	p.encoded = [][]byte{relay.AppendItem(nil, &p.Item)}
+	for i := 1; i < len(p.run.list); i++ {
+		p.encoded = append(p.encoded, relay.AppendItem(nil, &relay.Item{Kind: p.Kind, ChatID: p.ChatID, Message: p.run.list[i].Message}))
 	}
 	return p.encoded
 }
@@ -73,7 +81,7 @@ func (l *local) give(p *push, user string) {
 	v := inline
 	if p.Kind == relay.ItemMessage {
 		v = l.srv.rollout.of(p.ChatID)
-		l.given[v] += uint64(len(sessions))
+		l.given[v] += uint64(len(sessions) * len(p.run.list))
 	}
 	for _, s := range sessions {
 		if p.to(s) {
@@ -87,7 +95,9 @@ func (l *local) end(p *push) {
 	switch {
 	case !p.here || p.passed:
 	case p.Kind == relay.ItemMessage:
-		l.srv.recent.add(&p.message)
+		for i := range p.run.list {
+			l.srv.recent.add(&p.run.list[i])
+		}
 	case p.Kind == relay.ItemReceipt:
 		l.srv.told.end(&p.Item)
 	}
@@ -97,7 +107,7 @@ func (l *local) end(p *push) {
 func (p *push) to(s *session) (flush bool) {
 	switch p.Kind {
 	case relay.ItemMessage:
-		return s.push(&p.message)
+		return s.push(&p.run)
 	case relay.ItemCreated:
 		s.begins(p.ChatID)
 	case relay.ItemLeft:

@@ -57,39 +57,46 @@ type pull struct {
 	upTo  wire.Seq // the chat has messages up to here; 0: it is not known how many
 }
 
-// push offers the session one live message; typed and plain give its frame in the session's form. It tells whether the
-// caller has to flush the session.
-func (s *session) push(m *message) (flush bool) {
+// push offers the session a run of live messages. It tells whether the caller has to flush the session.
+func (s *session) push(r *run) (flush bool) {
 	s.mu.Lock()
 	if s.state != stateLive {
 		if s.state == stateLoading {
-			s.early[m.ChatID] = max(s.early[m.ChatID], m.Seq)
+			s.early[r.chat()] = max(s.early[r.chat()], r.last().Seq)
 		}
 		s.mu.Unlock()
 		return false
 	}
-	flush, pulls := s.pushLive(m)
+	flush, pulls := s.pushLive(r)
 	s.mu.Unlock()
 	s.start(pulls)
 	return flush
 }
 
 // pushLive is push with the lock held.
-func (s *session) pushLive(m *message) (flush bool, pulls []pull) {
-	if s.plain != "" && s.plain != m.ChatID {
+func (s *session) pushLive(r *run) (flush bool, pulls []pull) {
+	if s.plain != "" && s.plain != r.chat() {
 		return false, nil
 	}
-	if s.busy[m.ChatID] == nil {
-		if at := s.positions.find(m.ChatID); at != nil && m.Seq <= at.next {
-			if m.Seq < at.next {
-				return false, nil
-			}
-			if !s.full && s.room(m.frame(s), 3) {
-				at.next++
-				return s.pushed(), nil
-			}
+	if s.busy[r.chat()] == nil {
+		at := s.positions.find(r.chat())
+		if at != nil && r.last().Seq < at.next {
+			return false, nil
+		}
+		if at != nil && r.first().Seq == at.next && !s.full && s.room(r.frames(s), 3) {
+			at.next += wire.Seq(len(r.list))
+			return s.pushed(len(r.list)), nil
 		}
 	}
+	for i := range r.list {
+		first, more := s.pushOne(&r.list[i])
+		flush, pulls = flush || first, append(pulls, more...)
+	}
+	return flush, pulls
+}
+
+// pushOne is pushLive of one message, where something is under way in its chat or it is not the one that is due.
+func (s *session) pushOne(m *message) (flush bool, pulls []pull) {
 	cur := s.adopt(m.ChatID)
 	if m.Seq < cur.next {
 		return false, nil
@@ -97,16 +104,16 @@ func (s *session) pushLive(m *message) (flush bool, pulls []pull) {
 	live := m.Seq == cur.next && !cur.queued && !cur.pulling && !s.full
 	if live && s.room(m.frame(s), 3) {
 		cur.next++
-		return s.pushed(), nil
+		return s.pushed(1), nil
 	}
 	cur.known = max(cur.known, m.Seq)
 	s.enqueue(cur)
 	return false, s.pump()
 }
 
-// pushed counts a live message. It tells whether the caller has to flush.
-func (s *session) pushed() (flush bool) {
-	s.live++
+// pushed counts n live messages. It tells whether the caller has to flush.
+func (s *session) pushed(n int) (flush bool) {
+	s.live += uint64(n)
 	flush = !s.dirty
 	s.dirty = true
 	return flush

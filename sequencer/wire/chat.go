@@ -65,6 +65,16 @@ func (m Member) Covers(seq Seq) bool {
 	return false
 }
 
+// CoversAll reports whether the member may read all from first to last, in one interval.
+func (m Member) CoversAll(first, last Seq) bool {
+	for i := len(m.Intervals) - 1; i >= 0; i-- {
+		if m.Intervals[i].Covers(first) {
+			return m.Intervals[i].Covers(last)
+		}
+	}
+	return false
+}
+
 // Chat is a chat as its group knows it. Members is sorted by UserID and holds the current members only.
 type Chat struct {
 	ChatID           string

@@ -1,0 +1,180 @@
+package delivery
+
+import (
+	"bufio"
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/delivery/relay"
+	"github.com/quorate/quorate/sequencer/wire"
+)
+
+// runRig is an edge with the sessions of two members of a chat, to which messages are dispatched that no sequencer knows.
+type runRig struct {
+	*edge
+	ann, bob string
+	chat     *wire.Chat
+	out      *dispatcher
+}
+
+func newRunRig(t *testing.T) *runRig {
+	r := &runRig{edge: openEdge(t, startCluster(t, 1)), ann: fresh("ann"), bob: fresh("bob")}
+	r.chat = r.chatOf(r.listed(r.ann, r.bob))
+	r.out = newDispatcher(r.hub)
+	return r
+}
+
+// chatOf is a chat that both may read from its start.
+func (r *runRig) chatOf(id string) *wire.Chat {
+	all := []wire.Interval{{From: 1}}
+	return &wire.Chat{ChatID: id, Members: []wire.Member{{UserID: r.ann, Intervals: all}, {UserID: r.bob, Intervals: all}}}
+}
+
+// messages dispatches messages first to last.
+func (r *runRig) messages(chat *wire.Chat, first, last wire.Seq, text string) {
+	for seq := first; seq <= last; seq++ {
+		r.out.event(chat, &wire.Event{Kind: wire.EventMessage, ChatID: chat.ChatID, Message: &wire.Message{
+			ChatID: chat.ChatID, Seq: seq, SenderID: r.ann, ClientMessageID: fresh("c"), Text: text,
+		}}, 0)
+	}
+}
+
+// pieces counts what is queued for the only session of a user.
+func (r *runRig) pieces(user string) int {
+	r.t.Helper()
+	sessions := r.registry.sessions(user)
+	if len(sessions) != 1 {
+		r.t.Fatalf("%d sessions of %s", len(sessions), user)
+	}
+	c := sessions[0].c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var frames [2 * runMessages][]byte
+	return len(c.out.peek(frames[:]))
+}
+
+// follows tells whether a session gets what is dispatched in a chat at once.
+func (r *runRig) follows(s *session, chat string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == stateLive && s.busy[chat] == nil && s.positions.find(chat) != nil
+}
+
+// TestRun_Pieces tells what leaves together.
+func TestRun_Pieces(t *testing.T) {
+	r := newRunRig(t)
+	d := r.dial(r.ann)
+	other := r.chatOf(r.listed(r.ann, r.bob))
+	long := strings.Repeat("x", runBytes/2+1)
+	next, nextOther := wire.Seq(1), wire.Seq(1)
+	say := func(n int, text string) {
+		r.messages(r.chat, next, next+wire.Seq(n)-1, text)
+		next += wire.Seq(n)
+	}
+	for name, test := range map[string]struct {
+		dispatch func()
+		want     int
+	}{
+		"one":                      {func() { say(1, "hi") }, 1},
+		"five in a row":            {func() { say(5, "hi") }, 1},
+		"more than a run may have": {func() { say(runMessages+1, "hi") }, 2},
+		"long ones":                {func() { say(3, long) }, 3},
+		"another chat between": {func() {
+			say(2, "hi")
+			r.messages(other, nextOther, nextOther, "here")
+			nextOther++
+			say(2, "hi")
+		}, 3},
+		"a receipt between": {func() {
+			say(2, "hi")
+			r.out.event(r.chat, &wire.Event{
+				Kind: wire.EventReceipt, ChatID: r.chat.ChatID, Marks: &wire.Watermarks{UserID: r.bob, Delivered: next - 1},
+			}, 0)
+			say(2, "hi")
+		}, 3},
+		"other members": {func() {
+			say(2, "hi")
+			r.chat = r.chatOf(r.chat.ChatID)
+			say(2, "hi")
+		}, 2},
+	} {
+		first := next
+		test.dispatch()
+		r.out.close()
+		if got := r.pieces(r.ann); got != test.want {
+			t.Errorf("%s: %d pieces, want %d", name, got, test.want)
+		}
+		r.out.flush()
+		d.awaitSeqs(r.chat.ChatID, int64(first), int64(next)-1)
+	}
+}
+
+// TestRun_WhoStandsWithinIt has sessions that have some of a run, and members who may read some of it.
+func TestRun_WhoStandsWithinIt(t *testing.T) {
+	r := newRunRig(t)
+	id := r.chat.ChatID
+	stands := func(user string, next wire.Seq) {
+		s := r.registry.sessions(user)[0]
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.positions.set(id, next)
+	}
+	ann, bob, plain := r.dial(r.ann), r.dial(r.bob), r.dialPath(r.bob, "/chats/"+id+"/stream?cursor=1")
+	eventually(t, "all to be live", func() bool {
+		both := r.registry.sessions(r.bob)
+		return len(both) == 2 && r.follows(both[0], id) && r.follows(both[1], id) && r.follows(r.registry.sessions(r.ann)[0], id)
+	})
+	stands(r.ann, 3)
+
+	r.messages(r.chat, 1, 5, "for all")
+	r.out.flush()
+	ann.awaitSeqs(id, 3, 5)
+	bob.awaitSeqs(id, 1, 5)
+	plain.awaitSeqs(id, 1, 5)
+
+	r.chat = r.chatOf(id)
+	r.chat.Members[1].Intervals = []wire.Interval{{From: 1, To: 5}, {From: 8}} // he was away for 6 and 7
+	r.messages(r.chat, 6, 9, "for some")
+	for _, s := range r.registry.sessions(r.bob) {
+		s.mu.Lock()
+		s.positions.set(id, 8)
+		s.mu.Unlock()
+	}
+	r.out.flush()
+	ann.awaitSeqs(id, 6, 9)
+	bob.awaitSeqs(id, 8, 9)
+	plain.awaitSeqs(id, 8, 9)
+
+	r.messages(r.chat, 1, 9, "again")
+	r.messages(r.chat, 10, 10, "the next")
+	r.out.flush()
+	ann.awaitSeqs(id, 10, 10)
+	bob.awaitSeqs(id, 10, 10)
+	plain.awaitSeqs(id, 10, 10)
+}
+
+// TestRun_ForEdges encodes an item for each message.
+func TestRun_ForEdges(t *testing.T) {
+	p := messagePush(&wire.Message{ChatID: "c", Seq: 1, SenderID: "ann"})
+	for seq := wire.Seq(2); seq <= 3; seq++ {
+		p.run.list = append(p.run.list, message{Message: &wire.Message{ChatID: "c", Seq: seq, SenderID: "ann"}})
+	}
+	var entries [][]byte
+	for _, item := range p.forEdges() {
+		entries = append(entries, relay.AppendEntry(nil, item, []string{"bob"}))
+	}
+	_, payload, _, err := relay.Read(bufio.NewReader(bytes.NewReader(relay.AppendBatch(nil, 1, entries))), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := relay.DecodeBatch(payload)
+	if err != nil || len(b.Entries) != 3 {
+		t.Fatalf("%d entries, %v", len(b.Entries), err)
+	}
+	for i, e := range b.Entries {
+		if e.Item.Message.Seq != wire.Seq(i+1) || len(e.Users) != 1 || e.Users[0] != "bob" {
+			t.Errorf("entry %d: %+v", i, e)
+		}
+	}
+}
