@@ -47,7 +47,7 @@ const (
 	firstRatio     = 3 // raw bytes for one compressed, before any are known
 	maxBlockRows   = 1 << 16
 	writerBatch    = 64 // rows handed to Parquet at one time
-	pageBufferSize = 64 << 10
+	pageBufferSize = 32 << 10
 )
 
 // ErrOrder says that a row does not stand behind the one before it.

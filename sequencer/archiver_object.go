@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	coldLook     = 4096    // chats that are looked at at one time
-	coldMessages = 16384   // cold messages that are chosen at one time
+	coldLook     = 32      // chats that are looked at at one time
+	coldMessages = 512     // cold messages that are chosen at one time, about
 	coldRun      = 1 << 20 // messages of one chat in one object
 	commitRuns   = 16      // runs in one entry: applying it holds up the appends behind it
 	restEvery    = 4       // messages

@@ -8,7 +8,7 @@ import (
 )
 
 // pace gives processor and disk back: archiving can wait, messages cannot. It rests for as long as was worked, and many times as long
-// while messages come to the node, the fewer the later the archive is. It does so every few hundred microseconds, and lets other goroutines go first
+// while messages come to the node, the longer the fewer processors there are, and less when the archive is late. It does so every few hundred microseconds, and lets other goroutines go first
 // more often, as messages wait for what is worked at a time. It is of the archiver's goroutine alone.
 type pace struct {
 	appends *atomic.Int64 // that the node was asked for
@@ -21,15 +21,22 @@ type pace struct {
 
 // For one time of work there are so many of rest.
 const (
-	busyRests = 10 // while messages come
-	lateRests = 3  // likewise, when the archive is late
+	lateRests = 3 // while messages come, and the archive is late
 	idleRests = 1
+
+	// busyShare is for what part of the processors' time is worked while messages come and the archive is not late: a fortieth.
+	busyShare = 40
 
 	busyFor = time.Second // after a message came
 
 	restAfter = 500 * time.Microsecond // of work; for less there is no rest
 	restMost  = 50 * time.Millisecond  // of work that is rested for: what takes longer is waiting, for a store or a quorum
 )
+
+// busyRests is likewise, while messages come and the archive is not late.
+func busyRests() time.Duration {
+	return time.Duration(max(busyShare/runtime.GOMAXPROCS(0)-1, lateRests))
+}
 
 // begin begins a round of an archive that lags.
 func (p *pace) begin(lag, every time.Duration) {
@@ -54,7 +61,7 @@ func (p *pace) rest(ctx context.Context) error {
 	case now.After(p.late):
 		rests = lateRests
 	default:
-		rests = busyRests
+		rests = busyRests()
 	}
 	err := rest(ctx, worked*rests)
 	p.woke = time.Now()
