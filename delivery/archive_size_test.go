@@ -24,7 +24,7 @@ const (
 	coldNodes  = 3   // that have read nothing of the archive
 	readers    = 4
 
-	sizePatience = 15 * time.Minute // for all rounds of archiving
+	sizePatience = 90 * time.Minute // for all rounds of archiving
 )
 
 // TestArchive_AtSize fills chats of very different sizes, archives them to a real MinIO while appends go on, and reads all of it through REST:

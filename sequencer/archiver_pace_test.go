@@ -1,13 +1,14 @@
 package sequencer
 
 import (
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// TestPace_RestsTheMoreTheMoreItDisturbs: an archiver rests as long as it worked while nobody sends, ten times as long while somebody does, and
+// TestPace_RestsTheMoreTheMoreItDisturbs: an archiver rests as long as it worked while nobody sends, many times as long while somebody does, and
 // less the later the archive is. What it waited for is no work.
 func TestPace_RestsTheMoreTheMoreItDisturbs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -42,4 +43,26 @@ func TestPace_RestsTheMoreTheMoreItDisturbs(t *testing.T) {
 		appends.Add(1)
 		rested("the archive is behind", work, work)
 	})
+}
+
+// TestPace_LetsOthersGoFirst has one processor, and work that is too short to rest for: what is ready has run when it is done.
+func TestPace_LetsOthersGoFirst(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const few = 3 // the scheduler may take the one that yields out of turn, one time in 61
+	var appends atomic.Int64
+	var others atomic.Int32
+	p := pace{appends: &appends}
+	p.begin(0, time.Hour)
+	p.woke = time.Now().Add(time.Hour) // however long this machine stands still
+	for range few {
+		go others.Add(1)
+	}
+	for range few {
+		if err := p.rest(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := others.Load(); got != few {
+		t.Errorf("%d of %d others went first", got, few)
+	}
 }
