@@ -15,12 +15,13 @@ type dispatcher struct {
 	local   local
 	offset  wire.Offset // of the event, or of the last of the run; 0: nobody has it yet
 	group   wire.GroupID
-	chat    *wire.Chat    // of the open run
-	open    *push         // a run that more messages may join; nil where there is none
-	size    int           // bytes of text in it
 	remote  []bundle      // of the present push
 	edges   []*remoteEdge // where the present user is
 	touched []*remoteEdge // since the last flush
+
+	open     *push      // a run that more messages may join; nil where there is none
+	openOf   *wire.Chat // whose it is
+	openText int        // bytes of text in it
 }
 
 // bundle is those of an edge's users whom a push is for.
@@ -40,15 +41,18 @@ func (d *dispatcher) feed(ev *wire.Event) {
 		d.hub.srv.members.quiet(ev)
 		return
 	}
-	if chat, known := d.hub.srv.members.event(ev); known {
-		d.event(chat, ev, ev.Offset)
+	chat, known := d.hub.srv.members.event(ev)
+	if !known {
+		d.endRun() // what is parked is handed on by another goroutine, and is behind it
+		return
 	}
+	d.event(chat, ev, ev.Offset)
 }
 
 // joins tells whether an event is a message that the open run has room for.
 func (d *dispatcher) joins(chat *wire.Chat, ev *wire.Event) bool {
-	return d.open != nil && ev.Kind == wire.EventMessage && chat == d.chat && ev.Message.Seq == d.open.run.last().Seq+1 &&
-		len(d.open.run.list) < runMessages && d.size+len(ev.Message.Text) <= runBytes
+	return d.open != nil && ev.Kind == wire.EventMessage && chat == d.openOf && ev.Message.Seq == d.open.run.last().Seq+1 &&
+		len(d.open.run.list) < runMessages && d.openText+len(ev.Message.Text) <= runBytes
 }
 
 // wanted tells whether anybody can be concerned. A session that registers after this look asks for its first page after
@@ -70,7 +74,7 @@ func (d *dispatcher) wanted(ev *wire.Event) bool {
 // up to offset has the event already; 0: nobody has.
 func (d *dispatcher) event(chat *wire.Chat, ev *wire.Event, offset wire.Offset) {
 	if !d.joins(chat, ev) {
-		d.close()
+		d.endRun()
 	}
 	d.offset = offset
 	switch ev.Kind {
@@ -91,20 +95,20 @@ func (d *dispatcher) event(chat *wire.Chat, ev *wire.Event, offset wire.Offset) 
 func (d *dispatcher) message(chat *wire.Chat, m *wire.Message) {
 	d.hub.srv.members.sent(m)
 	if d.open == nil {
-		d.open, d.chat, d.size = messagePush(m), chat, 0
+		d.open, d.openOf, d.openText = messagePush(m), chat, 0
 	} else {
 		d.open.run.list = append(d.open.run.list, message{Message: m})
 	}
-	d.size += len(m.Text)
+	d.openText += len(m.Text)
 }
 
-// close hands the open run on, if there is one.
-func (d *dispatcher) close() {
-	p, chat := d.open, d.chat
+// endRun hands the open run on, if there is one.
+func (d *dispatcher) endRun() {
+	p, chat := d.open, d.openOf
 	if p == nil {
 		return
 	}
-	d.open, d.chat = nil, nil
+	d.open, d.openOf = nil, nil
 	var some []*wire.Member // who may read some of it: their membership began within it
 	for i := range chat.Members {
 		if m := &chat.Members[i]; m.CoversAll(p.run.first().Seq, p.run.last().Seq) {
@@ -210,7 +214,7 @@ func (d *dispatcher) seal(p *push) {
 
 // flush sends what was queued here and for other edges, the open run too.
 func (d *dispatcher) flush() {
-	d.close()
+	d.endRun()
 	d.local.flush()
 	for _, e := range d.touched {
 		e.wakeUp()

@@ -280,7 +280,7 @@ func handOn(out *dispatcher, chat *wire.Chat, parked []*wire.Event, dropped wire
 	if dropped > 0 {
 		out.event(chat, &wire.Event{Kind: eventDropped, ChatID: chat.ChatID, Seq: dropped}, 0)
 	}
-	out.close()
+	out.endRun()
 	return chat
 }
 

@@ -73,7 +73,7 @@ func (s *session) push(r *run) (flush bool) {
 	return flush
 }
 
-// pushLive is push with the lock held.
+// pushLive is push with the lock held: a run that begins with what is due is pushed whole, and any other message by message.
 func (s *session) pushLive(r *run) (flush bool, pulls []pull) {
 	if s.plain != "" && s.plain != r.chat() {
 		return false, nil

@@ -101,7 +101,7 @@ func TestRun_Pieces(t *testing.T) {
 	} {
 		first := next
 		test.dispatch()
-		r.out.close()
+		r.out.endRun()
 		if got := r.pieces(r.ann); got != test.want {
 			t.Errorf("%s: %d pieces, want %d", name, got, test.want)
 		}
