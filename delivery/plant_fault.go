@@ -12,9 +12,11 @@ import (
 )
 
 // planted breaks a promise once in so many messages. Only a build with the tag quorate_planted does: it is the control of the bench,
-// which must find what is planted. PLANTED_FAULT=KIND:N says which: drop leaves a message out, swap sends it after the one behind it.
+// which must find what is planted. PLANTED_FAULT=KIND:N says which: drop leaves a piece with it out, swap sends that after
+// the one behind it.
 func planted(s *session, f []byte) []byte {
-	if plant.every == 0 || !bytes.Contains(f, []byte(`"type":"message"`)) {
+	messages := bytes.Count(f, []byte(`"type":"message"`)) // of a run
+	if plant.every == 0 || messages == 0 {
 		return f
 	}
 	plant.mu.Lock()
@@ -23,7 +25,8 @@ func planted(s *session, f []byte) []byte {
 		delete(plant.held, s)
 		return slices.Concat(f, held)
 	}
-	if plant.seen++; plant.seen%plant.every != 0 {
+	before := plant.seen / plant.every
+	if plant.seen += messages; plant.seen/plant.every == before {
 		return f
 	}
 	if plant.kind == "swap" {
