@@ -83,6 +83,9 @@ func (s *session) pushLive(r *run) (flush bool, pulls []pull) {
 		if at != nil && r.last().Seq < at.next {
 			return false, nil
 		}
+		if at != nil && r.first().Seq < at.next { // it has some of it
+			return s.pushLive(&run{list: r.list[at.next-r.first().Seq:]})
+		}
 		if at != nil && r.first().Seq == at.next && !s.full && s.room(r.frames(s), 3) {
 			at.next += wire.Seq(len(r.list))
 			return s.pushed(len(r.list)), nil

@@ -132,6 +132,9 @@ func TestRun_WhoStandsWithinIt(t *testing.T) {
 	ann.awaitSeqs(id, 3, 5)
 	bob.awaitSeqs(id, 1, 5)
 	plain.awaitSeqs(id, 1, 5)
+	if !r.follows(r.registry.sessions(r.ann)[0], id) {
+		t.Error("something is under way for one who had some of it")
+	}
 
 	r.chat = r.chatOf(id)
 	r.chat.Members[1].Intervals = []wire.Interval{{From: 1, To: 5}, {From: 8}} // he was away for 6 and 7
