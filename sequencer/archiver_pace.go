@@ -33,7 +33,7 @@ const (
 	restMost  = 50 * time.Millisecond  // of work that is rested for: what takes longer is waiting, for a store or a quorum
 )
 
-// busyRests is likewise, while messages come and the archive is not late.
+// busyRests is how many, while messages come and the archive is not late.
 func busyRests() time.Duration {
 	return time.Duration(max(busyShare/runtime.GOMAXPROCS(0)-1, lateRests))
 }
