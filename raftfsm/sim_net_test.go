@@ -13,7 +13,7 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// simNet is a network in memory, for a bubble of testing/synctest: bytes take a while, and links can be cut each way.
+// simNet is a network in memory, for a bubble: bytes take a while, and links can be cut each way.
 type simNet struct {
 	mu        sync.Mutex
 	rng       *rand.Rand

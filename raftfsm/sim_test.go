@@ -6,8 +6,9 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/quorate/quorate/bubble"
 )
 
 var (
@@ -56,7 +57,7 @@ func simulate(t *testing.T, seed uint64, bug plant) (s *sim) {
 			t.Error(err)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s = newSim(t, seed, dir, bug)
 		s.run()
 	})

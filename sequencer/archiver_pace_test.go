@@ -4,14 +4,15 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/quorate/quorate/bubble"
 )
 
 // TestPace_RestsTheMoreTheMoreItDisturbs: an archiver rests as long as it worked while nobody sends, many times as long while somebody does, and
 // less the later the archive is. What it waited for is no work.
 func TestPace_RestsTheMoreTheMoreItDisturbs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var appends atomic.Int64
 		p := pace{appends: &appends}
 		rested := func(what string, worked, want time.Duration) {

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/quorate/quorate/bubble"
 	"github.com/quorate/quorate/delivery/push"
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -154,7 +155,7 @@ func (r *rig) Send(_ context.Context, d *push.Device, n *push.Notification) erro
 // inBubble runs a test with a rig, in virtual time. Its chat c has ann, bob and cid, who have a device each.
 func inBubble(t *testing.T, test func(r *rig), change ...func(*Config)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := &rig{t: t, began: time.Now(), cluster: &fakeCluster{
 			marks: map[string]map[string]wire.Seq{}, last: map[string]wire.Seq{}, settings: map[string]wire.PushSettings{},
 		}}

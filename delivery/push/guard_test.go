@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/quorate/quorate/bubble"
 )
 
 // scripted is a courier that does what the test says. A device's Endpoint is its lane, and a Token means that an operator named it.
@@ -55,7 +57,7 @@ func to(host string, known bool) *Device {
 }
 
 func TestGuard_AProviderThatFailsIsLeftAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		down := true
 		g, s := guarded(ProviderLimits{Failures: 3, Pause: 10 * time.Second}, func(context.Context, *Device, *Notification) error {
 			if down {
@@ -88,7 +90,7 @@ func TestGuard_AProviderThatFailsIsLeftAlone(t *testing.T) {
 }
 
 func TestGuard_OneHostThatIsDownStopsNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g, _ := guarded(ProviderLimits{Failures: 1}, func(_ context.Context, d *Device, _ *Notification) error {
 			if d.Endpoint == "down" {
 				return errDown
@@ -105,7 +107,7 @@ func TestGuard_OneHostThatIsDownStopsNoOther(t *testing.T) {
 }
 
 func TestGuard_APoisonedNotificationStopsNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		answers := []error{
 			&AnswerError{Kind: ErrRejected, Status: 400, Reason: "refused"},
 			&AnswerError{Kind: ErrGone, Status: 410, Reason: "gone"},
@@ -139,7 +141,7 @@ func TestGuard_APoisonedNotificationStopsNothing(t *testing.T) {
 }
 
 func TestGuard_AProviderThatAsksForAPauseGetsIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g, s := guarded(ProviderLimits{}, func(_ context.Context, d *Device, _ *Notification) error {
 			if d.DeviceID == "first" {
 				return &RetryError{After: time.Minute, All: true, Err: &AnswerError{Kind: ErrUnavailable, Status: 503, Reason: "server error"}}
@@ -166,7 +168,7 @@ func TestGuard_AProviderThatAsksForAPauseGetsIt(t *testing.T) {
 
 // TestGuard_ASlowHostKeepsNoOtherWaiting has a host that answers nobody, with more notifications than the provider has places.
 func TestGuard_ASlowHostKeepsNoOtherWaiting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		g, _ := guarded(ProviderLimits{Concurrent: 8, PerHost: 2}, func(_ context.Context, d *Device, _ *Notification) error {
 			if d.Endpoint == "slow" {
@@ -195,7 +197,7 @@ func TestGuard_ASlowHostKeepsNoOtherWaiting(t *testing.T) {
 }
 
 func TestGuard_NotMoreAtOnceThanAllowed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g, s := guarded(ProviderLimits{Concurrent: 4, Wait: time.Second}, func(context.Context, *Device, *Notification) error {
 			time.Sleep(400 * time.Millisecond)
 			return nil
@@ -219,7 +221,7 @@ func TestGuard_NotMoreAtOnceThanAllowed(t *testing.T) {
 }
 
 func TestGuard_NotFasterThanAllowed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g, _ := guarded(ProviderLimits{PerSecond: 10, Burst: 5, Wait: time.Second}, func(context.Context, *Device, *Notification) error { return nil })
 		began := time.Now()
 		for range 25 {
@@ -232,7 +234,7 @@ func TestGuard_NotFasterThanAllowed(t *testing.T) {
 }
 
 func TestGuard_WhoGoesAwayIsNoFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g, _ := guarded(ProviderLimits{Failures: 1, Concurrent: 1}, func(ctx context.Context, d *Device, _ *Notification) error {
 			if d.DeviceID == "waits" {
 				<-ctx.Done()
@@ -258,7 +260,7 @@ func TestGuard_WhoGoesAwayIsNoFailure(t *testing.T) {
 }
 
 func TestGuard_CloseWaitsForWhatIsUnderWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g, s := guarded(ProviderLimits{Concurrent: 1, Wait: time.Hour}, func(context.Context, *Device, *Notification) error {
 			time.Sleep(3 * time.Second)
 			return nil
@@ -286,7 +288,7 @@ func TestGuard_CloseWaitsForWhatIsUnderWay(t *testing.T) {
 }
 
 func TestGuard_HostsAreForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		g, _ := guarded(ProviderLimits{Hosts: 10, Failures: 1}, func(_ context.Context, d *Device, _ *Notification) error {
 			if d.Endpoint == "busy" {
