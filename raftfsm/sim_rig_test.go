@@ -144,7 +144,7 @@ func (s *sim) start(n *simNode) {
 	g, err := Open(Config{
 		Node: n.peer.ID, Generation: n.peer.Generation, Dir: n.dir, WAL: n.log, Bootstrap: first, Timing: simTiming,
 		SnapshotEntries: 40, TrailingBytes: 1, Logger: quiet,
-		Store: StoreConfig{CacheBytes: 256 << 10, MemTableBytes: 256 << 10, spoil: s.bug.spoil}, WrapLogStore: s.wrapLog(n), lifted: s.bug.lifted,
+		Store: StoreConfig{CacheBytes: 256 << 10, MemTableBytes: 256 << 10, compactions: new(compactions), spoil: s.bug.spoil}, WrapLogStore: s.wrapLog(n), lifted: s.bug.lifted,
 		Fatal: func(err error) {
 			if !errors.Is(err, errPowerOff) {
 				s.fail("%s: storage failure: %v", n.addr, err)

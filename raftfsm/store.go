@@ -22,8 +22,9 @@ type StoreConfig struct {
 	TailBytes     int    // of the feed's newest events, kept decoded; default 8 MiB
 	CachedChats   int    // that the apply goroutine holds decoded; default 16384
 
-	fs    vfs.FS                 // under Pebble; tests put faults there
-	spoil func(dir string) error // done to each checkpoint; tests plant bugs there
+	compactions *compactions           // that share out turns; default those of the process
+	fs          vfs.FS                 // under Pebble; tests put faults there
+	spoil       func(dir string) error // done to each checkpoint; tests plant bugs there
 }
 
 func (c StoreConfig) withDefaults() StoreConfig {
@@ -38,6 +39,9 @@ func (c StoreConfig) withDefaults() StoreConfig {
 	}
 	if c.CachedChats == 0 {
 		c.CachedChats = 16384
+	}
+	if c.compactions == nil {
+		c.compactions = &processCompactions
 	}
 	if c.fs == nil {
 		c.fs = vfs.Default
@@ -116,7 +120,7 @@ func (s *Store) openPebble(dir string, readOnly bool, failure *failure) (db *peb
 	opts := &pebble.Options{
 		FS: yieldingFS{s.cfg.fs}, ReadOnly: readOnly, FormatMajorVersion: pebbleFormat, DisableWAL: true,
 		Cache: cache, MemTableSize: s.cfg.MemTableBytes, MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold: 8, L0StopWritesThreshold: 24, LBaseMaxBytes: 256 << 20, Logger: quiet{failure},
+		L0CompactionThreshold: 8, L0StopWritesThreshold: l0StopWrites, LBaseMaxBytes: 256 << 20, Logger: quiet{failure},
 		// A flush or compaction that fails is tried again for ever, and meanwhile writes stand still or memory grows.
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
@@ -128,6 +132,7 @@ func (s *Store) openPebble(dir string, readOnly bool, failure *failure) (db *peb
 			WriteStallBegin: func(pebble.WriteStallBeginInfo) { s.stalls.Add(1) },
 		},
 	}
+	opts.Experimental.CompactionScheduler = s.cfg.compactions.newCompactor()
 	for i := range opts.Levels {
 		opts.TargetFileSizes[i] = 8 << 20
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
