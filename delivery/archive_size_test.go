@@ -15,7 +15,6 @@ import (
 	"github.com/quorate/quorate/archive/archivetest"
 	"github.com/quorate/quorate/sequencer"
 	"github.com/quorate/quorate/sequencer/sequencertest"
-	"github.com/quorate/quorate/sequencer/wire"
 )
 
 const (
@@ -24,7 +23,7 @@ const (
 	coldNodes  = 3   // that have read nothing of the archive
 	readers    = 4
 
-	sizePatience = 90 * time.Minute // for all rounds of archiving
+	sizePatience = 90 * time.Minute // for a round of archiving
 )
 
 // TestArchive_AtSize fills chats of very different sizes, archives them to a real MinIO while appends go on, and reads all of it through REST:
@@ -113,15 +112,9 @@ func (s *sentMessages) archiveBeside(t *testing.T, c *sequencertest.Cluster) (bu
 	rounds.Go(func() {
 		defer close(stop)
 		for g := range sizeGroups {
-			for { // a round of a million messages takes longer than one command is waited for; the next joins it
-				_, err := c.TryOperate("ARCHIVE", "RUN", strconv.Itoa(g))
-				if err == nil {
-					break
-				}
-				if !wire.Temporary(err) || time.Since(began) > sizePatience {
-					t.Errorf("archive group %d: %v", g, err)
-					return
-				}
+			if _, err := c.TryOperateFor(sizePatience, "ARCHIVE", "RUN", strconv.Itoa(g)); err != nil {
+				t.Errorf("archive group %d: %v", g, err)
+				return
 			}
 		}
 		took = time.Since(began)

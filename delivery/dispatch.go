@@ -19,9 +19,8 @@ type dispatcher struct {
 	edges   []*remoteEdge // where the present user is
 	touched []*remoteEdge // since the last flush
 
-	open     *push      // a run that more messages may join; nil where there is none
-	openOf   *wire.Chat // whose it is
-	openText int        // bytes of text in it
+	open   *push      // a run that more messages may join; nil where there is none
+	openOf *wire.Chat // whose it is
 }
 
 // bundle is those of an edge's users whom a push is for.
@@ -51,8 +50,7 @@ func (d *dispatcher) feed(ev *wire.Event) {
 
 // joins tells whether an event is a message that the open run has room for.
 func (d *dispatcher) joins(chat *wire.Chat, ev *wire.Event) bool {
-	return d.open != nil && ev.Kind == wire.EventMessage && chat == d.openOf && ev.Message.Seq == d.open.run.last().Seq+1 &&
-		len(d.open.run.list) < runMessages && d.openText+len(ev.Message.Text) <= runBytes
+	return d.open != nil && ev.Kind == wire.EventMessage && chat == d.openOf && d.open.run.takes(ev.Message)
 }
 
 // wanted tells whether anybody can be concerned. A session that registers after this look asks for its first page after
@@ -95,11 +93,10 @@ func (d *dispatcher) event(chat *wire.Chat, ev *wire.Event, offset wire.Offset) 
 func (d *dispatcher) message(chat *wire.Chat, m *wire.Message) {
 	d.hub.srv.members.sent(m)
 	if d.open == nil {
-		d.open, d.openOf, d.openText = messagePush(m), chat, 0
+		d.open, d.openOf = messagePush(m), chat
 	} else {
-		d.open.run.list = append(d.open.run.list, message{Message: m})
+		d.open.run.add(m)
 	}
-	d.openText += len(m.Text)
 }
 
 // endRun hands the open run on, if there is one.

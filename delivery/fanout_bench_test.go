@@ -8,10 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/quorate/quorate/delivery/relay"
 	"github.com/quorate/quorate/sequencer/sequencertest"
 	"github.com/quorate/quorate/sequencer/wire"
 )
@@ -63,6 +65,52 @@ func BenchmarkFanout(b *testing.B) {
 				<-arrived
 			}
 			b.ReportMetric(float64(sent*members)/b.Elapsed().Seconds(), "deliveries/s")
+		})
+	}
+}
+
+// BenchmarkGiveAll hands 16 messages of a chat, as a hub sends them, to 256 sessions, together and each by itself, until all have them.
+func BenchmarkGiveAll(b *testing.B) {
+	const members, messages = 256, 16
+	e := openEdge(b, sequencertest.Start(b, 1, 1).Addrs())
+	users := make([]string, members)
+	for i := range users {
+		users[i] = fresh("member")
+	}
+	chat := e.group(users...)
+	var got atomic.Int64
+	arrived := make(chan struct{}, 1)
+	for _, user := range users {
+		countFrames(b, e, user, func(n int) {
+			got.Add(int64(n))
+			select {
+			case arrived <- struct{}{}:
+			default:
+			}
+		})
+	}
+	others := append(slices.Clone(users), "nobody") // so they join no message before them
+	next, want := wire.Seq(1), int64(0)
+	for _, together := range []bool{true, false} {
+		b.Run(fmt.Sprintf("together=%t", together), func(b *testing.B) {
+			out := local{srv: e.Server}
+			for b.Loop() {
+				entries := make([]relay.Entry, messages)
+				for i := range entries {
+					entries[i] = relay.Entry{Users: users, Item: relay.Item{Kind: relay.ItemMessage, ChatID: chat, Message: &wire.Message{
+						ChatID: chat, Seq: next, SenderID: users[0], ClientMessageID: "c", Text: strings.Repeat("x", 100),
+					}}}
+					if next++; !together && i%2 == 1 {
+						entries[i].Users = others
+					}
+				}
+				out.giveAll(entries)
+				out.flush()
+				for want += members * messages; got.Load() < want; {
+					<-arrived
+				}
+			}
+			b.ReportMetric(float64(b.N*members*messages)/b.Elapsed().Seconds(), "deliveries/s")
 		})
 	}
 }

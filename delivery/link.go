@@ -182,13 +182,7 @@ func (l *link) frame(k relay.Kind, payload []byte, out *local) error {
 		if err != nil {
 			return err
 		}
-		for i := range b.Entries {
-			p := newPush(b.Entries[i].Item)
-			for _, user := range b.Entries[i].Users {
-				out.give(p, user)
-			}
-			out.end(p)
-		}
+		out.giveAll(b.Entries)
 		out.flush()
 		l.handedOn(b.Number)
 	case relay.KindCovered:

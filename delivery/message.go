@@ -25,6 +25,7 @@ func (m *message) frame(s *session) []byte {
 // piece: it is queued, counted and sent as one frame would be.
 type run struct {
 	list  []message
+	text  int    // bytes of text in list
 	typed []byte // all of list for /stream, where there is more than one
 	plain []byte // for /chats/{chatId}/stream
 }
@@ -36,6 +37,17 @@ const (
 
 func (r *run) first() *message { return &r.list[0] }
 func (r *run) last() *message  { return &r.list[len(r.list)-1] }
+
+// takes tells whether a message is the next and the run has room for it.
+func (r *run) takes(m *wire.Message) bool {
+	return m.ChatID == r.chat() && m.Seq == r.last().Seq+1 && len(r.list) < runMessages && r.text+len(m.Text) <= runBytes
+}
+
+// add adds the first message, or one that the run takes. Nobody has asked for frames yet.
+func (r *run) add(m *wire.Message) {
+	r.list = append(r.list, message{Message: m})
+	r.text += len(m.Text)
+}
 
 // chat is whose messages they are.
 func (r *run) chat() string { return r.list[0].ChatID }

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/delivery/relay"
@@ -20,7 +21,7 @@ type push struct {
 func newPush(i relay.Item) *push {
 	p := &push{Item: i}
 	if i.Kind == relay.ItemMessage {
-		p.run.list = []message{{Message: i.Message}}
+		p.run.add(i.Message)
 	}
 	return p
 }
@@ -35,6 +36,11 @@ func (p *push) forEdges() [][]byte {
 		p.encoded = append(p.encoded, relay.AppendItem(nil, &relay.Item{Kind: p.Kind, ChatID: p.ChatID, Message: p.run.list[i].Message}))
 	}
 	return p.encoded
+}
+
+// joins tells whether an item is a message that the push takes into its run.
+func (p *push) joins(i *relay.Item) bool {
+	return p.Kind == relay.ItemMessage && i.Kind == relay.ItemMessage && p.run.takes(i.Message)
 }
 
 // frame gives what clients get of everything but messages.
@@ -87,6 +93,20 @@ func (l *local) give(p *push, user string) {
 		if p.to(s) {
 			l.touched[v] = append(l.touched[v], s)
 		}
+	}
+}
+
+// giveAll hands on what a hub sent. Messages that follow each other in a chat, for the same users, are a run here as well.
+func (l *local) giveAll(entries []relay.Entry) {
+	for len(entries) > 0 {
+		p, users := newPush(entries[0].Item), entries[0].Users
+		for entries = entries[1:]; len(entries) > 0 && p.joins(&entries[0].Item) && slices.Equal(entries[0].Users, users); entries = entries[1:] {
+			p.run.add(entries[0].Item.Message)
+		}
+		for _, user := range users {
+			l.give(p, user)
+		}
+		l.end(p)
 	}
 }
 

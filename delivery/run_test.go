@@ -3,6 +3,7 @@ package delivery
 import (
 	"bufio"
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -157,27 +158,57 @@ func TestRun_WhoStandsWithinIt(t *testing.T) {
 	plain.awaitSeqs(id, 10, 10)
 }
 
-// TestRun_ForEdges encodes an item for each message.
-func TestRun_ForEdges(t *testing.T) {
-	p := messagePush(&wire.Message{ChatID: "c", Seq: 1, SenderID: "ann"})
-	for seq := wire.Seq(2); seq <= 3; seq++ {
-		p.run.list = append(p.run.list, message{Message: &wire.Message{ChatID: "c", Seq: seq, SenderID: "ann"}})
-	}
-	var entries [][]byte
-	for _, item := range p.forEdges() {
-		entries = append(entries, relay.AppendEntry(nil, item, []string{"bob"}))
-	}
-	_, payload, _, err := relay.Read(bufio.NewReader(bytes.NewReader(relay.AppendBatch(nil, 1, entries))), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := relay.DecodeBatch(payload)
-	if err != nil || len(b.Entries) != 3 {
-		t.Fatalf("%d entries, %v", len(b.Entries), err)
-	}
-	for i, e := range b.Entries {
-		if e.Item.Message.Seq != wire.Seq(i+1) || len(e.Users) != 1 || e.Users[0] != "bob" {
-			t.Errorf("entry %d: %+v", i, e)
+// TestRun_AtEdges: an item for each message goes to an edge, and there those that follow each other for the same users are a run again.
+func TestRun_AtEdges(t *testing.T) {
+	r := newRunRig(t)
+	ann := r.dial(r.ann)
+	r.dial(r.bob)
+	eventually(t, "both to be live", func() bool {
+		one, other := r.registry.sessions(r.ann), r.registry.sessions(r.bob)
+		return len(one) == 1 && len(other) == 1 && r.follows(one[0], r.chat.ChatID) && r.follows(other[0], r.chat.ChatID)
+	})
+	both := []string{r.ann, r.bob}
+	next := wire.Seq(1)
+	said := func(n int, users ...string) (entries [][]byte) {
+		p := messagePush(&wire.Message{ChatID: r.chat.ChatID, Seq: next, SenderID: r.ann})
+		for i := 1; i < n; i++ {
+			p.run.add(&wire.Message{ChatID: r.chat.ChatID, Seq: next + wire.Seq(i), SenderID: r.ann})
 		}
+		next += wire.Seq(n)
+		for _, item := range p.forEdges() {
+			entries = append(entries, relay.AppendEntry(nil, item, users))
+		}
+		return entries
 	}
+	receipt := func() []byte {
+		return relay.AppendEntry(nil, relay.AppendItem(nil, &relay.Item{
+			Kind: relay.ItemReceipt, ChatID: r.chat.ChatID, Marks: wire.Watermarks{UserID: r.bob, Delivered: next - 1},
+		}), []string{r.ann})
+	}
+	for _, test := range []struct {
+		what     string
+		entries  [][]byte
+		ann, bob int // pieces that leave
+	}{
+		{"in a row", said(5, both...), 1, 1},
+		{"more than a run may have", said(runMessages+1, both...), 2, 2},
+		{"a receipt between", slices.Concat(said(2, both...), [][]byte{receipt()}, said(2, both...)), 3, 2},
+		{"some for fewer", slices.Concat(said(2, both...), said(2, r.ann), said(1, r.ann)), 2, 1},
+	} {
+		_, payload, _, err := relay.Read(bufio.NewReader(bytes.NewReader(relay.AppendBatch(nil, 1, test.entries))), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := relay.DecodeBatch(payload)
+		if err != nil || len(b.Entries) != len(test.entries) {
+			t.Fatalf("%d entries, %v", len(b.Entries), err)
+		}
+		out := local{srv: r.Server}
+		out.giveAll(b.Entries)
+		if a, b := r.pieces(r.ann), r.pieces(r.bob); a != test.ann || b != test.bob {
+			t.Errorf("%s: %d and %d pieces, want %d and %d", test.what, a, b, test.ann, test.bob)
+		}
+		out.flush()
+	}
+	ann.awaitSeqs(r.chat.ChatID, 1, int64(next)-1)
 }

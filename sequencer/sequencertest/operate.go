@@ -23,7 +23,15 @@ func (c *Cluster) Operate(args ...string) wire.Reply {
 // TryOperate is Operate for a command that may be refused.
 func (c *Cluster) TryOperate(args ...string) (wire.Reply, error) {
 	c.t.Helper()
-	client := wire.NewClient(c.clientConfig())
+	return c.TryOperateFor(10*time.Second, args...)
+}
+
+// TryOperateFor is TryOperate for a command that takes so long at most.
+func (c *Cluster) TryOperateFor(longest time.Duration, args ...string) (wire.Reply, error) {
+	c.t.Helper()
+	config := c.clientConfig()
+	config.StallTimeout = longest
+	client := wire.NewClient(config)
 	defer func() { _ = client.Close() }()
 	for deadline := time.Now().Add(settle); ; time.Sleep(20 * time.Millisecond) {
 		var err error
@@ -31,7 +39,7 @@ func (c *Cluster) TryOperate(args ...string) (wire.Reply, error) {
 			if n == nil {
 				continue
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), longest)
 			var r wire.Reply
 			r, err = client.DoFollow(ctx, c.configs[i].RESPAddr, args...)
 			cancel()
