@@ -7,7 +7,7 @@ import (
 )
 
 // TestTest_TimersAtOnce makes and awaits timers that are due at once, from many goroutines of a bubble, some bubbles side by side: with two
-// processors the race detector breaks in less than a second of it.
+// processors the race detector breaks in about every other run of it.
 func TestTest_TimersAtOnce(t *testing.T) {
 	for range 2 {
 		t.Run("", func(t *testing.T) {
