@@ -25,22 +25,7 @@ import (
 func BenchmarkFanout(b *testing.B) {
 	const members = 256
 	e := openEdge(b, sequencertest.Start(b, 3, 2).Addrs())
-	users := make([]string, members)
-	for i := range users {
-		users[i] = fresh("member")
-	}
-	chat := e.group(users...)
-	var got atomic.Int64
-	arrived := make(chan struct{}, 1)
-	for _, user := range users {
-		countFrames(b, e, user, func(n int) {
-			got.Add(int64(n))
-			select {
-			case arrived <- struct{}{}:
-			default:
-			}
-		})
-	}
+	users, chat, got, arrived := crowd(b, e, members)
 	for _, row := range []struct {
 		variant  variant
 		inFlight int
@@ -73,22 +58,7 @@ func BenchmarkFanout(b *testing.B) {
 func BenchmarkGiveAll(b *testing.B) {
 	const members, messages = 256, 16
 	e := openEdge(b, sequencertest.Start(b, 1, 1).Addrs())
-	users := make([]string, members)
-	for i := range users {
-		users[i] = fresh("member")
-	}
-	chat := e.group(users...)
-	var got atomic.Int64
-	arrived := make(chan struct{}, 1)
-	for _, user := range users {
-		countFrames(b, e, user, func(n int) {
-			got.Add(int64(n))
-			select {
-			case arrived <- struct{}{}:
-			default:
-			}
-		})
-	}
+	users, chat, got, arrived := crowd(b, e, members)
 	others := append(slices.Clone(users), "nobody") // so they join no message before them
 	next, want := wire.Seq(1), int64(0)
 	for _, together := range []bool{true, false} {
@@ -113,6 +83,26 @@ func BenchmarkGiveAll(b *testing.B) {
 			b.ReportMetric(float64(b.N*members*messages)/b.Elapsed().Seconds(), "deliveries/s")
 		})
 	}
+}
+
+// crowd makes a chat of so many members, who are all online. got counts what they have got; arrived is told when it rises.
+func crowd(b *testing.B, e *edge, members int) (users []string, chat string, got *atomic.Int64, arrived chan struct{}) {
+	b.Helper()
+	for range members {
+		users = append(users, fresh("member"))
+	}
+	got, arrived = new(atomic.Int64), make(chan struct{}, 1)
+	chat = e.group(users...)
+	for _, user := range users {
+		countFrames(b, e, user, func(n int) {
+			got.Add(int64(n))
+			select {
+			case arrived <- struct{}{}:
+			default:
+			}
+		})
+	}
+	return users, chat, got, arrived
 }
 
 // countFrames opens a session that only counts the messages that it gets.
