@@ -94,12 +94,21 @@ func NewReader(store Store, cfg ReaderConfig) *Reader {
 // With the footer here it costs one request to the store, with the row group here none. ErrUnavailable says that the store does
 // not answer; while it does not, no more is asked of it than now and then. What comes back broken is asked for once more: it may have been the
 // way, or one of several disks of the store.
-func (r *Reader) Read(ctx context.Context, seg wire.Segment, run Range, from wire.Seq, count int) ([]Row, error) {
-	rows, err := r.read(ctx, seg, run, from, count)
-	if errors.Is(err, ErrCorrupt) {
+func (r *Reader) Read(ctx context.Context, seg wire.Segment, run Range, from wire.Seq, count int) (rows []Row, err error) {
+	err = again(func() (err error) {
 		rows, err = r.read(ctx, seg, run, from, count)
-	}
+		return err
+	})
 	return rows, err
+}
+
+// again does once more what comes back broken.
+func again(get func() error) error {
+	err := get()
+	if errors.Is(err, ErrCorrupt) {
+		err = get()
+	}
+	return err
 }
 
 func (r *Reader) read(ctx context.Context, seg wire.Segment, run Range, from wire.Seq, count int) ([]Row, error) {

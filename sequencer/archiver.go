@@ -36,7 +36,7 @@ type archiver struct {
 type archiveRound struct {
 	before wire.Millis // archive what was sent before; 0 is what the window says
 	whole  bool        // also what makes only a small object
-	done   chan error  // is told once where not nil; has room
+	done   chan error  // is told once where not nil, whether or not somebody still waits; has room
 }
 
 // errNotLeading ends a round on a node that does not lead the group any more.

@@ -22,7 +22,6 @@ const (
 	coldRun      = 1 << 20 // messages of one chat in one object
 	commitRuns   = 16      // runs in one entry: applying it holds up the appends behind it
 	restEvery    = 4       // messages
-	copyRows     = 512     // messages read at one time of an object that is merged
 
 	// smallObject is the size below which an object is left for later, until something in it is a day past the window.
 	smallObject = 1 << 20
