@@ -27,7 +27,9 @@ const (
 type sentMessages struct {
 	client *wire.Client
 	chats  []string
-	chatOf []uint32 // of message i
+	chatOf []uint32  // of message i
+	filled time.Time // when filling began
+	full   time.Time // when it ended
 	raw    atomic.Int64
 
 	again, failed atomic.Int64 // answers
@@ -111,7 +113,7 @@ func (s *sentMessages) fill(t *testing.T, total int) {
 		})
 	}
 	under.Wait()
-	slots = make(chan struct{}, fillInFlight)
+	slots, s.filled = make(chan struct{}, fillInFlight), time.Now()
 	zipf := rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.1, 50, uint64(len(s.chats)-1))
 	for range total {
 		slots <- struct{}{}
@@ -119,9 +121,15 @@ func (s *sentMessages) fill(t *testing.T, total int) {
 		s.send(uint32(zipf.Uint64()), func(error) { <-slots; under.Done() })
 	}
 	under.Wait()
+	s.full = time.Now()
 	if n := s.failed.Load(); n > 0 {
 		t.Fatalf("%d messages failed, the last with %v", n, *s.failure.Load())
 	}
+}
+
+// sentAt is when a part of so many was filled, in Unix milliseconds.
+func (s *sentMessages) sentAt(part, parts int) int64 {
+	return s.filled.Add(s.full.Sub(s.filled) * time.Duration(part) / time.Duration(parts)).UnixMilli()
 }
 
 // timeAppends sends messages to any chats at a steady rate for a time, or until stop, and tells how long each took from when it was due.

@@ -53,9 +53,10 @@ func TestArchive_AtSize(t *testing.T) {
 	hot := e.timePages(s, sizePages)
 
 	before := s.timeAppends(t, quietTime(t), nil) // when what filling left is still compacted
-	busy, took := s.archiveBeside(t, c)
+	beside, between, took := s.archiveBeside(t, c)
 	after := s.timeAppends(t, quietTime(t), nil)
-	t.Logf("append before archiving: %s; beside it: %s; after it: %s", windows(before), windows(busy), windows(after))
+	t.Logf("append before archiving: %s; beside it: %s; between its parts: %s; after it: %s",
+		windows(before), windows(beside), windows(between), windows(after))
 	s.tellObjects(t, c, took)
 
 	var cold, cached []time.Duration
@@ -104,24 +105,48 @@ func (s *countingStore) Get(ctx context.Context, key string, offset, size int64)
 	return s.Store.Get(ctx, key, offset, size)
 }
 
-// archiveBeside archives all while appends go on, and gives how long those took.
-func (s *sentMessages) archiveBeside(t *testing.T, c *sequencertest.Cluster) (busy []time.Duration, took time.Duration) {
+// archiveBeside archives all while appends go on, in sizeParts by the time of sending, and gives how long those took: beside the archiving, and
+// in times as long after each part but the last, with none.
+func (s *sentMessages) archiveBeside(t *testing.T, c *sequencertest.Cluster) (beside, between []time.Duration, took time.Duration) {
 	t.Helper()
-	stop, began := make(chan struct{}), time.Now()
-	var rounds sync.WaitGroup
-	rounds.Go(func() {
-		defer close(stop)
-		for g := range sizeGroups {
-			if _, err := c.TryOperateFor(sizePatience, "ARCHIVE", "RUN", strconv.Itoa(g)); err != nil {
-				t.Errorf("archive group %d: %v", g, err)
-				return
+	for part := range sizeParts(t) {
+		stop, began := make(chan struct{}), time.Now()
+		var round sync.WaitGroup
+		round.Go(func() {
+			defer close(stop)
+			for g := range sizeGroups {
+				command := []string{"ARCHIVE", "RUN", strconv.Itoa(g)}
+				if part+1 < sizeParts(t) {
+					command = append(command, "BEFORE", strconv.FormatInt(s.sentAt(part+1, sizeParts(t)), 10))
+				}
+				if _, err := c.TryOperateFor(sizePatience, command...); err != nil {
+					t.Errorf("archive group %d: %v", g, err)
+					return
+				}
 			}
+		})
+		beside = append(beside, s.timeAppends(t, time.Hour, stop)...)
+		round.Wait()
+		took += time.Since(began)
+		if part+1 < sizeParts(t) {
+			between = append(between, s.timeAppends(t, time.Since(began), nil)...)
 		}
-		took = time.Since(began)
-	})
-	busy = s.timeAppends(t, time.Hour, stop)
-	rounds.Wait()
-	return busy, took
+	}
+	return beside, between, took
+}
+
+// sizeParts is in how many parts all is archived: ARCHIVE_PARTS, which compares appends with and without archiving in alternation.
+func sizeParts(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("ARCHIVE_PARTS")
+	if text == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("ARCHIVE_PARTS: %q", text)
+	}
+	return n
 }
 
 // tellObjects tells what the archive takes.
