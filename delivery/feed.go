@@ -14,13 +14,14 @@ import (
 // feedReader hands on what one group's feed tells.
 type feedReader struct {
 	*follow.Reader
-	hub   *hub
-	group wire.GroupID
-	out   *dispatcher
-	edges []*remoteEdge // that get what is read
-	told  time.Time     // when they were last told how far it is
-	log   *slog.Logger
-	stop  context.CancelFunc // of run
+	hub     *hub
+	group   wire.GroupID
+	out     *dispatcher
+	edges   []*remoteEdge // that get what is read
+	told    time.Time     // when they were last told how far it is
+	flushed time.Duration // what the last flush took
+	log     *slog.Logger
+	stop    context.CancelFunc // of run
 
 	mu      sync.Mutex
 	shared  bool          // it reads for other edges too
@@ -51,6 +52,7 @@ func (r *feedReader) run(ctx context.Context) {
 		case err != nil:
 			r.Failed(ctx, err)
 		default:
+			events, next = r.gather(ctx, events, next)
 			r.take(ctx, events, next)
 		}
 	}
@@ -68,7 +70,9 @@ func (r *feedReader) take(ctx context.Context, events []wire.Event, next wire.Of
 		for i := range rest[:n] {
 			r.out.feed(&rest[i])
 		}
+		began := time.Now()
 		r.out.flush()
+		r.flushed = time.Since(began)
 		r.hub.sizes.took(time.Since(read), time.Now())
 		rest = rest[n:]
 	}

@@ -29,7 +29,9 @@ func (s *Server) sendMessage(ctx context.Context, c *call) error {
 		return p
 	}
 	began := time.Now()
+	s.underWay.begin(q.ChatID)
 	a, err := s.seq.Append(ctx, q)
+	s.underWay.end(q.ChatID)
 	s.stats.answered(began, a, err)
 	if err != nil {
 		return err

@@ -122,6 +122,7 @@ type Server struct {
 	id        string // of this process
 	loads     *loader
 	receipts  *receiptWriter
+	underWay  underWay
 	greeter   *greeter
 	addresses *addresses
 	memory    *memoryMeter

@@ -142,8 +142,10 @@ func (s *session) send(r *request) *problem {
 	}
 	return s.waiting(func() {
 		began := time.Now()
+		s.srv.underWay.begin(q.ChatID)
 		s.srv.seq.AppendAsync(s.srv.limits.RequestTimeout, q, func(a wire.AppendAck, err error) {
 			defer s.done()
+			s.srv.underWay.end(q.ChatID)
 			s.srv.stats.answered(began, a, err)
 			if err != nil {
 				s.refused(r.ref, "send", err)

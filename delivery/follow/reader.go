@@ -92,7 +92,17 @@ const feedSilence = time.Second
 // Read asks the replica once for what comes at Next and after, over a connection that stays open while the replica does. wire.ErrTrimmed
 // is that the feed no longer holds it. After another error Failed has to be called, and after none Advance.
 func (r *Reader) Read(ctx context.Context) (events []wire.Event, next wire.Offset, err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Wait+feedSilence)
+	return r.read(ctx, r.Next, r.cfg.Wait)
+}
+
+// More asks for what comes behind an offset that Read or More has answered, and waits for it no longer than wait. It is not told when it fails:
+// the next Read is.
+func (r *Reader) More(ctx context.Context, behind wire.Offset, wait time.Duration) (events []wire.Event, next wire.Offset, err error) {
+	return r.read(ctx, behind, wait)
+}
+
+func (r *Reader) read(ctx context.Context, from wire.Offset, wait time.Duration) (events []wire.Event, next wire.Offset, err error) {
+	ctx, cancel := context.WithTimeout(ctx, wait+feedSilence)
 	defer cancel()
 	if node := r.replica(); node != r.node || r.conn == nil {
 		r.Close()
@@ -105,9 +115,9 @@ func (r *Reader) Read(ctx context.Context) (events []wire.Event, next wire.Offse
 		}
 		r.node = node
 	}
-	events, next, err = r.conn.Read(ctx, r.group, r.Next, r.cfg.Events, r.cfg.Wait)
-	if err == nil && next < r.Next {
-		err = fmt.Errorf("feed of group %d went back from %d to %d", r.group, r.Next, next)
+	events, next, err = r.conn.Read(ctx, r.group, from, r.cfg.Events, wait)
+	if err == nil && next < from {
+		err = fmt.Errorf("feed of group %d went back from %d to %d", r.group, from, next)
 	}
 	if err == nil {
 		r.works()
