@@ -10,7 +10,6 @@ import (
 
 const (
 	gatherFrom = 500 * time.Microsecond // that the last flush took: for a shorter one nothing is waited for
-	gatherMost = 5 * time.Millisecond   // of waiting
 	gatherStep = time.Millisecond       // of one read
 )
 
@@ -34,8 +33,8 @@ func (u *underWay) expects(read map[string]int) bool {
 }
 
 // gather reads on while more messages of the chats that were just read are under way, so that they leave together: where a chat has many
-// members, a write to each costs far more than one more message in it. It waits for no longer than the last flush took, and where that was
-// short not at all. What it fails to read is left to the next Read, which fails as well.
+// members, a write to each costs far more than one more message in it. It waits for no longer than the last flush took, nor than FeedGather, and not at
+// all where that was short. What it fails to read is left to the next Read, which fails as well.
 func (r *feedReader) gather(ctx context.Context, events []wire.Event, next wire.Offset) ([]wire.Event, wire.Offset) {
 	if len(events) == 0 || r.flushed < gatherFrom {
 		return events, next
@@ -43,7 +42,7 @@ func (r *feedReader) gather(ctx context.Context, events []wire.Event, next wire.
 	srv, most := r.hub.srv, r.hub.sizes.get()
 	read := map[string]int{}
 	tallyMessages(read, events)
-	for end := time.Now().Add(min(r.flushed, gatherMost)); len(events) < most && srv.underWay.expects(read) && time.Now().Before(end); {
+	for end := time.Now().Add(min(r.flushed, srv.limits.FeedGather)); len(events) < most && srv.underWay.expects(read) && time.Now().Before(end); {
 		more, behind, err := r.More(ctx, next, gatherStep)
 		if err != nil {
 			break

@@ -50,6 +50,7 @@ type Limits struct {
 	ToldReceipts       int           // (chat, member) pairs whose last receipt is remembered, twice as many at most; default 65,536
 	TypingInterval     time.Duration // between two typing frames of one session in one chat; default 2 s
 	FeedWait           time.Duration // one read of the feed waits for an event; default 1 s
+	FeedGather         time.Duration // that more messages for the same members are waited for, while some are under way; default 5 ms
 	TokenSweepInterval time.Duration // between two looks for expired tokens; default 15 s
 	PresenceGrace      time.Duration // from a user's last connection to others being told; default 5 s
 	PresenceMembers    int           // of a chat whose members are told of one another's presence unasked; default 32
@@ -100,6 +101,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.ToldReceipts, 65_536)
 	def(&l.TypingInterval, 2*time.Second)
 	def(&l.FeedWait, time.Second)
+	def(&l.FeedGather, 5*time.Millisecond)
 	def(&l.TokenSweepInterval, 15*time.Second)
 	def(&l.PresenceGrace, 5*time.Second)
 	def(&l.PresenceMembers, 32)
