@@ -9,8 +9,8 @@ import (
 	"github.com/quorate/quorate/sequencer/wire"
 )
 
-// Scanner reads runs of a segment in the order in which they lie there, each row group once. It holds one row group. It is of one
-// goroutine, and is to be closed.
+// Scanner reads runs of a segment in the order in which they lie there, each row group once. It holds one row group, until it is closed.
+// After an error that is all it can do. It is of one goroutine.
 type Scanner struct {
 	store Store
 	seg   wire.Segment
