@@ -30,6 +30,7 @@ type Group struct {
 	raft      *raft.Raft
 	installs  atomic.Uint64
 	stats     *Stats
+	contacts  *contacts     // with followers, for reads
 	repeats   installCount  // of the same snapshot
 	scrubbed  atomic.Uint64 // bytes verified by the scrub
 	turn      chan struct{} // the node's, to scrub
@@ -61,7 +62,7 @@ func Open(cfg Config, mux *Mux) (*Group, error) {
 	g := &Group{
 		cfg: cfg, log: cfg.Logger, changed: make(chan struct{}), closing: make(chan struct{}), stopped: make(chan struct{}),
 		reads: make(chan *readPoint, maxWaitingReads), observations: make(chan raft.Observation, 64),
-		dog: newWatchdog(cfg.WriteDeadline, cfg.Fatal), stats: newStats(),
+		dog: newWatchdog(cfg.WriteDeadline, cfg.Fatal), stats: newStats(), contacts: newContacts(),
 	}
 	if err := g.open(mux); err != nil {
 		err = errors.Join(err, g.closeFiles())
@@ -176,7 +177,7 @@ func (g *Group) start(mux *Mux, snapshots *snapshotStore) error {
 	}
 	machine := timedFSM{FSM: newFSM(g.store, g.cfg.Fatal), stats: g.stats}
 	machine.holds, machine.restored = g.holds, floor.raise
-	network := settledTransport{timedTransport{g.transport, g.stats}, g.early}
+	network := provenTransport{settledTransport{timedTransport{g.transport, g.stats}, g.early}, g.contacts}
 	g.raft, err = raft.NewRaft(options, durableFSM{machine, g.early}, logs, stable, snapshots, network)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)

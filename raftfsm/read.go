@@ -63,13 +63,19 @@ func (g *Group) serveReads() {
 	}
 }
 
-// verify proves that this node leads, in one and the same term from before the proof to after it.
+// verify proves that this node leads, in one and the same term from before the proof to after it. What raft took for a proof is one only where
+// a majority has answered what was sent since; a late answer gives way to the next.
 func (g *Group) verify() error {
-	term := g.servingTerm()
-	if term == 0 || g.prove() != nil || g.servingTerm() != term {
-		return wire.ErrTryAgain
+	term, round := g.servingTerm(), g.contacts.begin()
+	for {
+		if term == 0 || g.prove() != nil || g.servingTerm() != term {
+			return wire.ErrTryAgain
+		}
+		servers := g.raft.GetConfiguration().Configuration().Servers
+		if g.contacts.majority(servers, g.cfg.self().serverID(), term, round) {
+			return nil
+		}
 	}
-	return nil
 }
 
 // prove asks a majority. raft forgets who asked and was not heard when it shuts down, and he would wait for ever: so Close lets this end
