@@ -20,11 +20,12 @@ type contact struct{ term, round uint64 }
 
 func newContacts() *contacts { return &contacts{heard: map[raft.ServerID]contact{}} }
 
-// begin begins a round and gives its number.
+// begin begins a round and gives its number. What was answered in those before is forgotten, so one proof may be under way at a time.
 func (c *contacts) begin() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.round++
+	clear(c.heard)
 	return c.round
 }
 
