@@ -2,7 +2,8 @@ package delivery
 
 import (
 	"context"
-	"sync/atomic"
+	"hash/maphash"
+	"sync"
 	"time"
 
 	"github.com/quorate/quorate/sequencer/wire"
@@ -13,19 +14,84 @@ const (
 	gatherStep = time.Millisecond       // of one read
 )
 
-// underWay counts the messages of this node's own sessions that the sequencer has not answered, by the slot of their chat. Safe for
-// concurrent use.
+// underWay knows how many messages of this node's own sessions the sequencer has not answered, by the slot of their chat. Safe for concurrent use.
 type underWay struct {
-	slots [wire.Slots]atomic.Int32
+	slots [wire.Slots]slotUnderWay
 }
 
-func (u *underWay) begin(chatID string) { u.slots[wire.SlotOf(chatID)].Add(1) }
-func (u *underWay) end(chatID string)   { u.slots[wire.SlotOf(chatID)].Add(-1) }
+// slotUnderWay is what is under way to the chats of one slot, which are as good as always one chat.
+type slotUnderWay struct {
+	mu       sync.Mutex
+	open     int32
+	chat     uint32   // a hash of the chat that was answered last
+	answered wire.Seq // the highest seq of an answer there
+}
 
-// expects tells whether more is under way to one of some chats than what was read of it just now, whose answers may be a little later.
-func (u *underWay) expects(read map[string]int) bool {
-	for chatID, n := range read {
-		if int(u.slots[wire.SlotOf(chatID)].Load()) > n {
+var chatSeed = maphash.MakeSeed()
+
+func (u *underWay) of(chatID string) (slot *slotUnderWay, chat uint32) {
+	return &u.slots[wire.SlotOf(chatID)], uint32(maphash.String(chatSeed, chatID))
+}
+
+// begin says that a message to a chat is under way.
+func (u *underWay) begin(chatID string) {
+	s, _ := u.of(chatID)
+	s.mu.Lock()
+	s.open++
+	s.mu.Unlock()
+}
+
+// end says that it was answered: it is at seq, or 0 where it was refused.
+func (u *underWay) end(chatID string, seq wire.Seq) {
+	s, chat := u.of(chatID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	switch {
+	case seq == 0:
+	case chat != s.chat:
+		s.chat, s.answered = chat, seq
+	case seq > s.answered: // a replay is at a seq of long ago
+		s.answered = seq
+	}
+}
+
+// state gives how many messages to a chat's slot are not answered, and up to which seq all of the chat are; 0: not known.
+func (u *underWay) state(chatID string) (open int, answered wire.Seq) {
+	s, chat := u.of(chatID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if chat == s.chat {
+		answered = s.answered
+	}
+	return int(s.open), answered
+}
+
+// expects tells whether more is under way to one of the chats of events than stands there. Feed and answers come over different connections, so of what
+// stands there above the last answer, any may be what is not answered.
+func (u *underWay) expects(events []wire.Event) bool {
+	type chat struct {
+		open     int // that are not among events
+		answered wire.Seq
+	}
+	chats := map[string]*chat{}
+	for i := range events {
+		m := events[i].Message
+		if events[i].Kind != wire.EventMessage {
+			continue
+		}
+		c := chats[m.ChatID]
+		if c == nil {
+			c = &chat{}
+			c.open, c.answered = u.state(m.ChatID)
+			chats[m.ChatID] = c
+		}
+		if m.Seq > c.answered {
+			c.open--
+		}
+	}
+	for _, c := range chats {
+		if c.open > 0 {
 			return true
 		}
 	}
@@ -40,27 +106,12 @@ func (r *feedReader) gather(ctx context.Context, events []wire.Event, next wire.
 		return events, next
 	}
 	srv, most := r.hub.srv, r.hub.sizes.get()
-	read := map[string]int{}
-	tallyMessages(read, events)
-	for end := time.Now().Add(min(r.flushed, srv.limits.FeedGather)); len(events) < most && srv.underWay.expects(read) && time.Now().Before(end); {
+	for end := time.Now().Add(min(r.flushed, srv.limits.FeedGather)); len(events) < most && srv.underWay.expects(events) && time.Now().Before(end); {
 		more, behind, err := r.More(ctx, next, gatherStep)
 		if err != nil {
 			break
 		}
-		for chatID := range read {
-			read[chatID] = 0
-		}
-		tallyMessages(read, more)
 		events, next = append(events, more...), behind
 	}
 	return events, next
-}
-
-// tallyMessages adds how many messages of each chat are among events.
-func tallyMessages(read map[string]int, events []wire.Event) {
-	for i := range events {
-		if events[i].Kind == wire.EventMessage {
-			read[events[i].ChatID]++
-		}
-	}
 }

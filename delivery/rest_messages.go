@@ -31,7 +31,7 @@ func (s *Server) sendMessage(ctx context.Context, c *call) error {
 	began := time.Now()
 	s.underWay.begin(q.ChatID)
 	a, err := s.seq.Append(ctx, q)
-	s.underWay.end(q.ChatID)
+	s.underWay.end(q.ChatID, a.Seq)
 	s.stats.answered(began, a, err)
 	if err != nil {
 		return err

@@ -145,7 +145,7 @@ func (s *session) send(r *request) *problem {
 		s.srv.underWay.begin(q.ChatID)
 		s.srv.seq.AppendAsync(s.srv.limits.RequestTimeout, q, func(a wire.AppendAck, err error) {
 			defer s.done()
-			s.srv.underWay.end(q.ChatID)
+			s.srv.underWay.end(q.ChatID, a.Seq)
 			s.srv.stats.answered(began, a, err)
 			if err != nil {
 				s.refused(r.ref, "send", err)

@@ -51,9 +51,13 @@ func (n *node) enqueue(req *request) error {
 	if !n.held.take(req.bytes) {
 		return errQueueFull
 	}
-	if err := n.push(req); err != nil {
+	l, err := n.push(req)
+	if err != nil {
 		n.held.give(req.bytes)
 		return err
+	}
+	if l != nil && l.writeNow() {
+		return nil
 	}
 	select {
 	case n.wake <- struct{}{}:
@@ -62,23 +66,24 @@ func (n *node) enqueue(req *request) error {
 	return nil
 }
 
-func (n *node) push(req *request) error {
+// push puts a request into the queue, and gives the link, nil where there is none yet.
+func (n *node) push(req *request) (*link, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.retired {
-		return errRetired
+		return nil, errRetired
 	}
 	if n.down() {
-		return n.downErr
+		return nil, n.downErr
 	}
 	if !n.running {
 		if !n.client.spawn(n.run) {
-			return ErrClosed
+			return nil, ErrClosed
 		}
 		n.running = true
 	}
 	n.queue = append(n.queue, req)
-	return nil
+	return n.link, nil
 }
 
 // down reports whether the last try to connect failed just now.
@@ -146,7 +151,7 @@ func (n *node) connect() (*link, error) {
 	}
 	n.downErr, n.pause = nil, 0
 	n.downUntil.Store(0)
-	n.link = &link{node: n, conn: conn, replies: replies, broken: make(chan struct{})}
+	n.link = newLink(n, conn, replies)
 	return n.link, nil
 }
 

@@ -1,12 +1,14 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -19,10 +21,18 @@ type link struct {
 	broken  chan struct{} // closed by shut
 	err     error         // why, set before broken is closed
 
+	writing sync.Mutex      // of what follows, and of writing
+	raw     syscall.RawConn // nil where a write cannot be tried without waiting
+	batch   []*request
+	out     []byte
+	unsent  []byte // the end of out that the socket had no room for
+	ended   bool   // nothing is taken from the queue any more
+
 	mu      sync.Mutex // guards unanswered
 	waiting fifo       // requests sent and not yet answered, in their order
 
 	progress atomic.Int64  // when an answer came last, or began to be due, on the client's clock; 0: none is due
+	burst    atomic.Int64  // requests since no answer was due last
 	doubted  time.Duration // when breakStalled last asked whether the node still leads; for that alone
 }
 
@@ -44,34 +54,90 @@ func (l *link) serve() error {
 	}()
 	l.shut(l.write())
 	<-reader
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.ended = true
 	return l.err
 }
 
+func newLink(n *node, conn net.Conn, replies *replyReader) *link {
+	l := &link{node: n, conn: conn, replies: replies, broken: make(chan struct{})}
+	if tcp, ok := conn.(*net.TCPConn); ok { // what TLS writes is not what the socket gets
+		if raw, err := tcp.SyscallConn(); err == nil {
+			l.raw = raw
+		}
+	}
+	return l
+}
+
 func (l *link) write() error {
-	var (
-		n     = l.node
-		batch []*request
-		buf   []byte
-	)
 	for {
 		select {
-		case <-n.wake:
+		case <-l.node.wake:
 		case <-l.broken:
 			return l.err
 		}
-		batch = n.takeSome(batch[:0])
-		buf = l.encode(buf[:0], batch)
-		clear(batch)
-		if len(buf) == 0 {
-			continue
-		}
-		if err := l.conn.SetWriteDeadline(time.Now().Add(n.client.cfg.WriteTimeout)); err != nil {
-			return err
-		}
-		if _, err := l.conn.Write(buf); err != nil {
+		if err := l.writeSome(); err != nil {
 			return err
 		}
 	}
+}
+
+// writeSome writes all that waits, however long it takes.
+func (l *link) writeSome() error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	for {
+		if len(l.unsent) == 0 {
+			l.takeSome()
+		}
+		if len(l.unsent) == 0 {
+			return l.conn.SetWriteDeadline(time.Time{}) // writeNow would find it passed
+		}
+		if err := l.conn.SetWriteDeadline(time.Now().Add(l.node.client.cfg.WriteTimeout)); err != nil {
+			return err
+		}
+		if _, err := l.conn.Write(l.unsent); err != nil {
+			return err
+		}
+		l.unsent = nil
+	}
+}
+
+// writeNow writes what waits where the link has nothing else to do: so a lone request need not wait for another goroutine. It does not wait itself,
+// and leaves the rest to writeSome. While answers are due it is false, as what comes meanwhile had better leave together.
+func (l *link) writeNow() bool {
+	if l.raw == nil || l.progress.Load() != 0 || l.burst.Load() > 1 || !l.writing.TryLock() {
+		return false
+	}
+	defer l.writing.Unlock()
+	if len(l.unsent) > 0 || l.ended {
+		return false
+	}
+	l.takeSome()
+	if len(l.unsent) == 0 {
+		return true
+	}
+	var n int
+	var err error
+	broken := l.raw.Write(func(fd uintptr) bool {
+		n, err = syscall.Write(int(fd), l.unsent)
+		return true
+	})
+	if err = cmp.Or(broken, err); err != nil && !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
+		l.shut(err)
+		return true
+	}
+	l.unsent = l.unsent[max(n, 0):]
+	return len(l.unsent) == 0
+}
+
+// takeSome makes unsent of what waits in the queue. The caller holds writing.
+func (l *link) takeSome() {
+	l.batch = l.node.takeSome(l.batch[:0])
+	l.out = l.encode(l.out[:0], l.batch)
+	clear(l.batch)
+	l.unsent = l.out
 }
 
 // encode appends the commands of the requests that are still wanted, and notes that their answers are due. From here on
@@ -94,7 +160,9 @@ func (l *link) encode(buf []byte, batch []*request) []byte {
 	defer l.mu.Unlock()
 	if l.waiting.len() == 0 {
 		l.progress.Store(int64(l.node.client.now()))
+		l.burst.Store(0)
 	}
+	l.burst.Add(int64(len(due)))
 	for _, req := range due {
 		l.waiting.push(req)
 	}
