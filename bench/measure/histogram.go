@@ -36,10 +36,13 @@ func (h *Histogram) open() *hdrhistogram.Histogram {
 }
 
 // Record adds a time.
-func (h *Histogram) Record(d time.Duration) {
+func (h *Histogram) Record(d time.Duration) { h.RecordMany(d, 1) }
+
+// RecordMany adds a time n times.
+func (h *Histogram) RecordMany(d time.Duration, n int64) {
 	d = min(max(d, time.Microsecond), longest)
-	_ = h.open().RecordValue((d + 500*time.Nanosecond).Microseconds()) // it is in range
-	h.sum += d
+	_ = h.open().RecordValues((d + 500*time.Nanosecond).Microseconds(), n) // it is in range
+	h.sum += d * time.Duration(n)
 }
 
 // Merge adds all of another histogram.

@@ -3,6 +3,7 @@ package measure
 import (
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -111,5 +112,41 @@ func TestResult_WorkersAreMergedAndWrittenAndRead(t *testing.T) {
 	}
 	if _, err := Read(name); err == nil {
 		t.Error("a file of another schema was read")
+	}
+}
+
+// TestRecorder_CountsTogetherWhatCameTogether: whatever order things end in, and whoever asks meanwhile, the numbers are as if each were counted by itself.
+func TestRecorder_CountsTogetherWhatCameTogether(t *testing.T) {
+	began := time.Now()
+	w := Window{Began: began, From: began.Add(time.Second), To: began.Add(time.Hour)}
+	r, rng := NewRecorder("x", w), rand.New(rand.NewPCG(1, 1))
+	var latency, service Histogram
+	var warmup int64
+	const all = 20_000
+	for i := range all {
+		read := time.Duration(i/500) * 50 * time.Millisecond // as many as are read at once
+		planned := began.Add(read - time.Duration(rng.IntN(200))*time.Millisecond)
+		begun, ended := planned.Add(time.Duration(rng.IntN(2))*time.Millisecond), began.Add(read)
+		r.Done(planned, begun, ended)
+		if !w.Counts(planned) {
+			warmup++
+			continue
+		}
+		latency.Record(ended.Sub(planned))
+		service.Record(ended.Sub(begun))
+		if got := latency.Count() + warmup; i%777 == 0 && r.Progress().Done != got {
+			t.Fatalf("%d are done, want %d", r.Progress().Done, got)
+		}
+	}
+	o := r.Op()
+	var seconds int64
+	for i := range o.Series.Seconds {
+		seconds += o.Series.Seconds[i].Latency.Count()
+	}
+	if o.Done != latency.Count() || o.Warmup != warmup || seconds != all || warmup == 0 {
+		t.Errorf("%d done, %d in the warm-up, %d in seconds; want %d, %d and %d", o.Done, o.Warmup, seconds, latency.Count(), warmup, all)
+	}
+	if !reflect.DeepEqual(o.Latency.Curve(), latency.Curve()) || !reflect.DeepEqual(o.Service.Curve(), service.Curve()) || o.Latency.Mean() != latency.Mean() {
+		t.Error("the distribution is another one")
 	}
 }

@@ -17,9 +17,21 @@ func (w *Window) Counts(t time.Time) bool { return !t.Before(w.From) && t.Before
 type Recorder struct {
 	window Window
 
-	mu sync.Mutex
-	op Op
+	mu   sync.Mutex
+	op   Op
+	same [sameTimes]done // that are not in op yet, by when they were planned
 }
+
+// done is n that were planned, begun and ended at the same times, as are the deliveries of one message that a client of many members reads together.
+type done struct {
+	times
+	n int64
+}
+
+type times struct{ planned, begun, ended time.Time }
+
+// sameTimes is of how many messages deliveries may come mixed and still be counted together.
+const sameTimes = 64
 
 // lateAfter is how long after its planned time something that was sent counts as late.
 const lateAfter = 10 * time.Millisecond
@@ -33,6 +45,7 @@ func NewRecorder(name string, window Window) *Recorder {
 func (r *Recorder) Open(w Window) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.countAll()
 	r.window = w
 }
 
@@ -40,14 +53,38 @@ func (r *Recorder) Open(w Window) {
 func (r *Recorder) Done(planned, begun, ended time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.op.Series.Done(ended.Sub(r.window.Began), ended.Sub(planned))
-	if !r.window.Counts(planned) {
-		r.op.Warmup++
+	t := times{planned, begun, ended}
+	d := &r.same[uint64(planned.UnixNano())*0x9E3779B97F4A7C15>>58]
+	if d.times != t {
+		r.count(d)
+		d.times = t
+	}
+	d.n++
+}
+
+// count moves some into op.
+func (r *Recorder) count(d *done) {
+	n, took := d.n, d.ended.Sub(d.planned)
+	if n == 0 {
 		return
 	}
-	r.op.Done++
-	r.op.Latency.Record(ended.Sub(planned))
-	r.op.Service.Record(ended.Sub(begun))
+	d.n = 0
+	r.op.Series.Done(d.ended.Sub(r.window.Began), took, n)
+	if !r.window.Counts(d.planned) {
+		r.op.Warmup += n
+		return
+	}
+	r.op.Done += n
+	r.op.Latency.RecordMany(took, n)
+	r.op.Service.RecordMany(d.ended.Sub(d.begun), n)
+}
+
+// countAll moves all into op. The caller holds mu.
+func (r *Recorder) countAll() *Op {
+	for i := range r.same {
+		r.count(&r.same[i])
+	}
+	return &r.op
 }
 
 // Sent counts so many that were begun.
@@ -93,7 +130,7 @@ const maxWhy = 5
 func (r *Recorder) Op() *Op {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return &r.op
+	return r.countAll()
 }
 
 // Progress is where an operation stands: for a line on a terminal.
@@ -106,5 +143,6 @@ type Progress struct {
 func (r *Recorder) Progress() Progress {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return Progress{Sent: r.op.Sent, Done: r.op.Done + r.op.Warmup, Errors: r.op.Errors, P99: r.op.Latency.At(0.99)}
+	op := r.countAll()
+	return Progress{Sent: op.Sent, Done: op.Done + op.Warmup, Errors: op.Errors, P99: op.Latency.At(0.99)}
 }

@@ -30,11 +30,11 @@ func (s *Series) at(t time.Duration) *Second {
 	return &s.Seconds[i]
 }
 
-// Done counts what ended at t and took so long.
-func (s *Series) Done(t, took time.Duration) {
+// Done counts n that ended at t and took so long.
+func (s *Series) Done(t, took time.Duration, n int64) {
 	if sec := s.at(t); sec != nil {
-		sec.Count++
-		sec.Latency.Record(took)
+		sec.Count += n
+		sec.Latency.RecordMany(took, n)
 	}
 }
 

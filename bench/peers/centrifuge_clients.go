@@ -44,7 +44,7 @@ type centrifugePeer struct {
 	// The members are of listen's goroutine, and then of the one that it starts.
 	pool    *socket.Pool
 	joined  int
-	got     func(member int, body []byte)
+	got     func(member int, body []byte, at time.Time)
 	ended   error // why it is no use to go on
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -175,7 +175,7 @@ func (p *centrifugePeer) eachFrame(do func(payload []byte)) error {
 }
 
 // listen connects the members, and goes on to hand out what comes to them.
-func (p *centrifugePeer) listen(ctx context.Context, members int, got func(member int, body []byte)) error {
+func (p *centrifugePeer) listen(ctx context.Context, members int, got func(member int, body []byte, at time.Time)) error {
 	var err error
 	p.got = got
 	if p.pool, err = socket.NewPool(socket.Config{Other: &socket.Dialect{
@@ -217,7 +217,7 @@ func (p *centrifugePeer) Welcomed(*socket.Conn, time.Time) { p.joined++ }
 var centrifugeData = []byte(`"data":"`)
 
 // Frame implements socket.Handler: messages, a line each.
-func (p *centrifugePeer) Frame(c *socket.Conn, payload []byte, _ time.Time) {
+func (p *centrifugePeer) Frame(c *socket.Conn, payload []byte, at time.Time) {
 	if bytes.Equal(payload, centrifugePing) {
 		p.ended = errors.Join(p.ended, c.Send(centrifugePing))
 		return
@@ -232,7 +232,7 @@ func (p *centrifugePeer) Frame(c *socket.Conn, payload []byte, _ time.Time) {
 			p.ended = fmt.Errorf("a message without end: %.80q", payload)
 			return
 		}
-		p.got(c.Number, rest[:end])
+		p.got(c.Number, rest[:end], at)
 		payload = rest[end:]
 	}
 }

@@ -118,7 +118,7 @@ func (p *natsPeer) held(ctx context.Context) (total int64, err error) {
 
 // listen has members get every message of sender 0's chat by an ordered consumer each, on a connection each: after it is durable, once, in
 // order, as members of a chat get it.
-func (p *natsPeer) listen(ctx context.Context, members int, got func(member int, body []byte)) error {
+func (p *natsPeer) listen(ctx context.Context, members int, got func(member int, body []byte, at time.Time)) error {
 	var group sync.WaitGroup
 	errs := make([]error, members)
 	p.conns = make([]*nats.Conn, members)
@@ -133,7 +133,7 @@ func (p *natsPeer) listen(ctx context.Context, members int, got func(member int,
 	return errors.Join(errs...)
 }
 
-func (p *natsPeer) join(ctx context.Context, m int, got func(member int, body []byte)) error {
+func (p *natsPeer) join(ctx context.Context, m int, got func(member int, body []byte, at time.Time)) error {
 	conn, err := nats.Connect(p.urls)
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (p *natsPeer) join(ctx context.Context, m int, got func(member int, body []
 	if err != nil {
 		return err
 	}
-	_, err = c.Consume(func(msg jetstream.Msg) { got(m, msg.Data()) })
+	_, err = c.Consume(func(msg jetstream.Msg) { got(m, msg.Data(), time.Now()) })
 	return err
 }
 

@@ -28,7 +28,7 @@ type keeper interface {
 // broadcaster is a peer whose members get every message of sender 0's chat, on a connection each.
 type broadcaster interface {
 	peer
-	listen(ctx context.Context, members int, got func(member int, body []byte)) error
+	listen(ctx context.Context, members int, got func(member int, body []byte, at time.Time)) error
 }
 
 func open(ctx context.Context, f *fleet, w work) (peer, error) {
@@ -138,16 +138,19 @@ func (r *job) fanout(ctx context.Context, p broadcaster) error {
 	slots := make(chan struct{}, r.work.inFlight)
 	var mu sync.Mutex
 	var sent []time.Time // by number
+	var texts []string   // by number
 	var left []int
 	var next []int // of each member: the number to come
 	var faults []string
 	next = make([]int, r.work.members)
 	var arrivals *measure.Recorder
-	err := p.listen(ctx, r.work.members, func(member int, body []byte) {
-		now := time.Now()
-		n, err := number(body)
+	err := p.listen(ctx, r.work.members, func(member int, body []byte, at time.Time) {
 		mu.Lock()
 		defer mu.Unlock()
+		n, err := next[member], error(nil)
+		if n >= len(texts) || string(body) != texts[n] { // it is another than the one whose turn it is
+			n, err = number(body)
+		}
 		if err != nil || n >= len(sent) {
 			faults = append(faults, fmt.Sprintf("member %d got %.40q", member, body))
 			return
@@ -156,7 +159,7 @@ func (r *job) fanout(ctx context.Context, p broadcaster) error {
 			faults = append(faults, fmt.Sprintf("member %d got %d in place of %d", member, n, next[member]))
 		}
 		next[member] = n + 1
-		arrivals.Done(sent[n], sent[n], now)
+		arrivals.Done(sent[n], sent[n], at)
 		if left[n]--; left[n] == 0 {
 			<-slots
 		}
@@ -176,13 +179,14 @@ func (r *job) fanout(ctx context.Context, p broadcaster) error {
 		if !now.Before(r.window.To) {
 			break
 		}
+		text := r.texts.Text(0, n)
 		mu.Lock()
-		sent, left = append(sent, now), append(left, r.work.members)
+		sent, left, texts = append(sent, now), append(left, r.work.members), append(texts, text)
 		mu.Unlock()
 		arrivals.Sent(now, now, int64(r.work.members))
 		go func() {
 			r.ops[1].Sent(now, now, 1)
-			if err := p.put(ctx, 0, n, []byte(r.texts.Text(0, n))); err != nil {
+			if err := p.put(ctx, 0, n, []byte(text)); err != nil {
 				r.ops[1].Failed(now, time.Now(), err)
 				return
 			}

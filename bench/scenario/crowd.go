@@ -42,6 +42,7 @@ type person struct {
 	user    string
 	conn    *socket.Conn
 	places  []*place
+	last    *place       // where the last message came; nil before the first
 	ready   bool         // he has all that he had missed
 	seen    wire.Lamport // the highest stamp that he was shown
 	retryAt time.Time
@@ -250,13 +251,28 @@ func (p *person) in(chatID string) *place {
 	return nil
 }
 
+// expects gives the message that comes next in the room of the last one, where these are the bytes in which somebody else got it.
+func (p *person) expects(payload []byte) (*place, *parsedMessage) {
+	if p.last == nil {
+		return nil, nil
+	}
+	m := p.last.room.parsed.known(payload, p.last.upTo+1)
+	if m == nil {
+		return nil, nil
+	}
+	return p.last, m
+}
+
 // message takes one delivery.
 func (c *crowd) message(p *person, payload []byte, now time.Time) {
-	at := p.in(socket.Text(payload, `"chatId":"`))
+	at, m := p.expects(payload)
 	if at == nil {
-		return // a chat of no concern
+		if at = p.in(socket.Text(payload, `"chatId":"`)); at == nil {
+			return // a chat of no concern
+		}
+		m = at.room.parsed.message(payload, at.upTo+1)
+		p.last = at
 	}
-	m := at.room.parsed.message(payload, at.upTo+1)
 	p.seen = max(p.seen, m.shown.Stamp)
 	if !at.reader.Shown(&m.shown) {
 		return

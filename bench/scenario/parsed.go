@@ -37,7 +37,7 @@ func (p *parsed) message(payload []byte, next wire.Seq) *parsedMessage {
 		m := parseMessage(payload)
 		return &m
 	}
-	if m := &p[next%parsedRun]; bytes.Equal(m.payload, payload) {
+	if m := p.known(payload, next); m != nil {
 		return m
 	}
 	m := &p[wire.Seq(socket.Number(payload, `"sequenceNumber":`))%parsedRun]
@@ -45,6 +45,17 @@ func (p *parsed) message(payload []byte, next wire.Seq) *parsedMessage {
 		*m = parseMessage(bytes.Clone(payload))
 	}
 	return m
+}
+
+// known gives the message of seq next, where it came to somebody in these bytes.
+func (p *parsed) known(payload []byte, next wire.Seq) *parsedMessage {
+	if p == nil {
+		return nil
+	}
+	if m := &p[next%parsedRun]; bytes.Equal(m.payload, payload) {
+		return m
+	}
+	return nil
 }
 
 func parseMessage(payload []byte) parsedMessage {

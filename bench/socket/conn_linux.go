@@ -75,7 +75,7 @@ func (c *Conn) push(b []byte) error {
 		if b = b[max(n, 0):]; len(b) == 0 {
 			return nil
 		}
-		if err := c.pool.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EPOLLIN|unix.EPOLLOUT); err != nil {
+		if err := c.pool.watch(unix.EPOLL_CTL_MOD, c.fd, edges|unix.EPOLLOUT); err != nil {
 			return err
 		}
 	}
@@ -95,7 +95,7 @@ func (c *Conn) flush() error {
 		return nil
 	}
 	c.unsent = nil
-	return c.pool.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EPOLLIN)
+	return c.pool.watch(unix.EPOLL_CTL_MOD, c.fd, edges)
 }
 
 // Drop ends the connection at once, as a client does that loses its network.
@@ -140,7 +140,7 @@ func (c *Conn) shake() error {
 		return errors.Join(err, unix.Errno(code))
 	}
 	c.state = shaking
-	if err := c.pool.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EPOLLIN); err != nil {
+	if err := c.pool.watch(unix.EPOLL_CTL_MOD, c.fd, edges); err != nil {
 		return err
 	}
 	path, protocol := "/stream", "Sec-WebSocket-Protocol: quorate.v1\r\n"

@@ -30,9 +30,10 @@ type Pool struct {
 }
 
 const (
-	portsPerAddress = 12_000  // connections that come from one loopback address: of 28,000 ports the kernel gives every other one quickly
-	maxUnsent       = 1 << 20 // bytes that may wait for one connection to take them
-	maxPartial      = 8 << 20 // bytes of one frame
+	edges           = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET // told once of what comes: who is told reads until there is nothing
+	portsPerAddress = 12_000                                        // connections that come from one loopback address: of 28,000 ports the kernel gives every other one quickly
+	maxUnsent       = 1 << 20                                       // bytes that may wait for one connection to take them
+	maxPartial      = 8 << 20                                       // bytes of one frame
 )
 
 // NewPool makes a pool without clients. The caller must Close it.
@@ -142,7 +143,12 @@ func (p *Pool) Wait(until time.Time) error {
 			_, _ = unix.Read(p.timer, p.rung[:])
 			continue
 		}
-		if c := p.conns[ev.Fd]; c != nil && c.handle(ev.Events) {
+		c := p.conns[ev.Fd]
+		switch {
+		case c == nil || !c.handle(ev.Events):
+		case ev.Events&^(unix.EPOLLIN|unix.EPOLLOUT) != 0: // the end may be there already, behind what a read gives
+			c.readAll(p.reads.bufs[0])
+		default:
 			p.ready = append(p.ready, c)
 		}
 	}

@@ -53,7 +53,7 @@ func (p *Pool) readSome(conns []*Conn) {
 	r := p.reads
 	if r.ring == nil || len(conns) == 1 {
 		for _, c := range conns {
-			c.readOne(r.bufs[0])
+			c.readSome(r.bufs[0])
 		}
 		return
 	}
@@ -64,18 +64,39 @@ func (p *Pool) readSome(conns []*Conn) {
 	at := time.Now()
 	for i, c := range conns {
 		n, err := r.ring.Result(i)
-		if errors.Is(err, uring.ErrUntried) {
-			c.readOne(r.bufs[i])
+		if errors.Is(err, uring.ErrUntried) || errors.Is(err, uring.ErrAgain) {
+			c.readSome(r.bufs[i])
 			continue
 		}
 		c.failed(c.came(r.bufs[i][:n], err, at))
+		if n == len(r.bufs[i]) {
+			c.readSome(r.bufs[i]) // there may be more, which epoll does not tell again
+		}
 	}
 }
 
-func (c *Conn) readOne(buf []byte) {
+// readSome reads until a read gives less than there is room for.
+func (c *Conn) readSome(buf []byte) {
+	for n := len(buf); n == len(buf); {
+		n = c.readOne(buf)
+	}
+}
+
+// readAll reads until there is nothing, or the end.
+func (c *Conn) readAll(buf []byte) {
+	for n := 1; n > 0; {
+		n = c.readOne(buf)
+	}
+}
+
+func (c *Conn) readOne(buf []byte) (n int) {
 	if c.state == ended {
-		return
+		return 0
 	}
 	n, err := unix.Read(c.fd, buf)
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Read(c.fd, buf)
+	}
 	c.failed(c.came(buf[:max(n, 0)], err, time.Now()))
+	return max(n, 0)
 }

@@ -185,9 +185,12 @@ func submit[T any](
 	}, args...)
 }
 
+// appendWord is the command of a message.
+const appendWord = "CHAT.APPEND"
+
 func (q *AppendRequest) args() []string {
 	args := make([]string, 5, 9)
-	args[0], args[1], args[2], args[3], args[4] = "CHAT.APPEND", q.ChatID, q.SenderID, q.ClientMessageID, q.Text
+	args[0], args[1], args[2], args[3], args[4] = appendWord, q.ChatID, q.SenderID, q.ClientMessageID, q.Text
 	if q.Seen > 0 {
 		args = append(args, "SEEN", utoa(q.Seen))
 	}

@@ -51,39 +51,46 @@ func (n *node) enqueue(req *request) error {
 	if !n.held.take(req.bytes) {
 		return errQueueFull
 	}
-	l, err := n.push(req)
+	l, waiting, err := n.push(req)
 	if err != nil {
 		n.held.give(req.bytes)
 		return err
 	}
-	if l != nil && l.writeNow() {
-		return nil
-	}
-	select {
-	case n.wake <- struct{}{}:
+	switch {
+	case l != nil && l.writeNow():
+	case l != nil && req.appends && l.holds(waiting):
 	default:
+		n.poke()
 	}
 	return nil
 }
 
-// push puts a request into the queue, and gives the link, nil where there is none yet.
-func (n *node) push(req *request) (*link, error) {
+// poke has the link look into the queue.
+func (n *node) poke() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// push puts a request into the queue, and gives the link, nil where there is none yet, and how many wait there now.
+func (n *node) push(req *request) (l *link, waiting int, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.retired {
-		return nil, errRetired
+		return nil, 0, errRetired
 	}
 	if n.down() {
-		return nil, n.downErr
+		return nil, 0, n.downErr
 	}
 	if !n.running {
 		if !n.client.spawn(n.run) {
-			return nil, ErrClosed
+			return nil, 0, ErrClosed
 		}
 		n.running = true
 	}
 	n.queue = append(n.queue, req)
-	return n.link, nil
+	return n.link, len(n.queue), nil
 }
 
 // down reports whether the last try to connect failed just now.

@@ -31,8 +31,9 @@ type link struct {
 	mu      sync.Mutex // guards unanswered
 	waiting fifo       // requests sent and not yet answered, in their order
 
-	progress atomic.Int64  // when an answer came last, or began to be due, on the client's clock; 0: none is due
-	burst    atomic.Int64  // requests since no answer was due last
+	progress atomic.Int64 // when an answer came last, or began to be due, on the client's clock; 0: none is due
+	bursts   bursts
+	held     *time.Timer   // pokes the node when a burst has been waited for long enough
 	doubted  time.Duration // when breakStalled last asked whether the node still leads; for that alone
 }
 
@@ -60,8 +61,10 @@ func (l *link) serve() error {
 	return l.err
 }
 
+// newLink makes a link of a connection that has said hello.
 func newLink(n *node, conn net.Conn, replies *replyReader) *link {
-	l := &link{node: n, conn: conn, replies: replies, broken: make(chan struct{})}
+	l := &link{node: n, conn: conn, replies: replies, broken: make(chan struct{}), held: time.AfterFunc(time.Hour, n.poke)}
+	l.held.Stop()
 	if tcp, ok := conn.(*net.TCPConn); ok { // what TLS writes is not what the socket gets
 		if raw, err := tcp.SyscallConn(); err == nil {
 			l.raw = raw
@@ -107,7 +110,7 @@ func (l *link) writeSome() error {
 // writeNow writes what waits where the link has nothing else to do: so a lone request need not wait for another goroutine. It does not wait itself,
 // and leaves the rest to writeSome. While answers are due it is false, as what comes meanwhile had better leave together.
 func (l *link) writeNow() bool {
-	if l.raw == nil || l.progress.Load() != 0 || l.burst.Load() > 1 || !l.writing.TryLock() {
+	if l.raw == nil || l.progress.Load() != 0 || !l.bursts.lone() || !l.writing.TryLock() {
 		return false
 	}
 	defer l.writing.Unlock()
@@ -130,6 +133,17 @@ func (l *link) writeNow() bool {
 	}
 	l.unsent = l.unsent[max(n, 0):]
 	return len(l.unsent) == 0
+}
+
+// holds tells whether a message that waits, with so many in all, is to wait for more like it. It is not forgotten meanwhile.
+func (l *link) holds(waiting int) bool {
+	if l.progress.Load() != 0 || !l.bursts.awaits(waiting) {
+		return false
+	}
+	if waiting == 1 {
+		l.held.Reset(burstWait)
+	}
+	return true
 }
 
 // takeSome makes unsent of what waits in the queue. The caller holds writing.
@@ -160,10 +174,12 @@ func (l *link) encode(buf []byte, batch []*request) []byte {
 	defer l.mu.Unlock()
 	if l.waiting.len() == 0 {
 		l.progress.Store(int64(l.node.client.now()))
-		l.burst.Store(0)
+		l.bursts.begin()
 	}
-	l.burst.Add(int64(len(due)))
 	for _, req := range due {
+		if req.appends {
+			l.bursts.add(1)
+		}
 		l.waiting.push(req)
 	}
 	return buf

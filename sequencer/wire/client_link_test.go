@@ -35,9 +35,24 @@ func newLinkRig(t *testing.T) *linkRig {
 	return &linkRig{link: newLink(newNode(c, "a:1"), conn, newReplyReader(conn)), t: t, peer: peer}
 }
 
-// queue puts a command behind those that wait.
+// queue puts a message behind those that wait.
 func (r *linkRig) queue(word string) {
-	r.node.queue = append(r.node.queue, &request{args: []string{word}, bytes: len(word), phase: queued})
+	r.node.queue = append(r.node.queue, &request{args: []string{word}, bytes: len(word), phase: queued, appends: true})
+}
+
+// burst sends so many messages that are answered together.
+func (r *linkRig) burst(n int) {
+	r.t.Helper()
+	for range n {
+		r.queue("B")
+	}
+	if err := r.writeSome(); err != nil {
+		r.t.Fatal(err)
+	}
+	for range n {
+		r.reads("B")
+	}
+	r.answered()
 }
 
 // reads looks that the peer gets a command.
@@ -93,6 +108,42 @@ func TestLink_WritesALoneRequestAtOnce(t *testing.T) {
 	r.queue("FOUR")
 	r.writesNow(true) // one was
 	r.reads("FOUR")
+}
+
+// TestLink_WaitsForABurst like the last ones, where these were many and nothing is due, and not for ever.
+func TestLink_WaitsForABurst(t *testing.T) {
+	for _, c := range []struct {
+		what     string
+		last     []int
+		due      bool
+		waiting  int
+		want     bool
+		thenPoke bool
+	}{
+		{"the first of many", []int{8, 8}, false, 1, true, true},
+		{"one of many", []int{8, 8}, false, 7, true, false},
+		{"all of them", []int{8, 8}, false, 8, false, false},
+		{"as many as in the smaller one", []int{16, 8}, false, 8, false, false},
+		{"only one burst was so large", []int{1, 8}, false, 1, false, false},
+		{"they were too small", []int{burstFrom - 1, burstFrom - 1}, false, 1, false, false},
+		{"an answer is due", []int{8, 8}, true, 1, false, false},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			r := newLinkRig(t)
+			for _, n := range c.last {
+				r.burst(n)
+			}
+			if c.due {
+				r.progress.Store(1)
+			}
+			if got := r.holds(c.waiting); got != c.want {
+				t.Fatalf("holds is %t, want %t", got, c.want)
+			}
+			if c.thenPoke {
+				<-r.node.wake // by the timer
+			}
+		})
+	}
 }
 
 // TestLink_LoneRequestThatDoesNotFit: what the socket has no room for follows when it has, and nothing comes in between.

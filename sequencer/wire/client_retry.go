@@ -28,13 +28,14 @@ type request struct {
 	place    wheelNode // belongs to the wheel
 	deadline time.Duration
 
-	key    Slot
-	direct bool   // to addr and nowhere else, once
-	addr   string // of direct: the node
-	meta   bool   // to the leader of the meta group, whatever key says
-	args   []string
-	bytes  int // of args
-	done   func(Reply, error)
+	key     Slot
+	direct  bool   // to addr and nowhere else, once
+	addr    string // of direct: the node
+	meta    bool   // to the leader of the meta group, whatever key says
+	args    []string
+	bytes   int  // of args
+	appends bool // a message
+	done    func(Reply, error)
 
 	mu       sync.Mutex // guards all below
 	phase    phase
@@ -61,6 +62,7 @@ func (c *Client) submit(req *request, timeout time.Duration) {
 	}
 	now := c.now()
 	req.bytes, req.deadline = bytes, now+max(timeout, 0)
+	req.appends = req.args[0] == appendWord
 	c.start.Do(func() { c.spawn(c.sweep) })
 	if !c.wheel.add(req, now) {
 		c.finish(req, Reply{}, ErrClosed)
