@@ -30,8 +30,10 @@ type done struct {
 
 type times struct{ planned, begun, ended time.Time }
 
-// sameTimes is of how many messages deliveries may come mixed and still be counted together.
-const sameTimes = 64
+const (
+	sameBits  = 6
+	sameTimes = 1 << sameBits // of how many messages deliveries may come mixed and still be counted together
+)
 
 // lateAfter is how long after its planned time something that was sent counts as late.
 const lateAfter = 10 * time.Millisecond
@@ -54,7 +56,7 @@ func (r *Recorder) Done(planned, begun, ended time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t := times{planned, begun, ended}
-	d := &r.same[uint64(planned.UnixNano())*0x9E3779B97F4A7C15>>58]
+	d := &r.same[uint64(planned.UnixNano())*0x9E3779B97F4A7C15>>(64-sameBits)]
 	if d.times != t {
 		r.count(d)
 		d.times = t
