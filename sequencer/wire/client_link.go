@@ -33,7 +33,7 @@ type link struct {
 
 	progress atomic.Int64 // when an answer came last, or began to be due, on the client's clock; 0: none is due
 	bursts   bursts
-	held     *time.Timer   // pokes the node when a burst has been waited for long enough
+	patience *time.Timer   // pokes the node when a burst has been waited for long enough
 	doubted  time.Duration // when breakStalled last asked whether the node still leads; for that alone
 }
 
@@ -63,8 +63,8 @@ func (l *link) serve() error {
 
 // newLink makes a link of a connection that has said hello.
 func newLink(n *node, conn net.Conn, replies *replyReader) *link {
-	l := &link{node: n, conn: conn, replies: replies, broken: make(chan struct{}), held: time.AfterFunc(time.Hour, n.poke)}
-	l.held.Stop()
+	l := &link{node: n, conn: conn, replies: replies, broken: make(chan struct{}), patience: time.AfterFunc(time.Hour, n.poke)}
+	l.patience.Stop()
 	if tcp, ok := conn.(*net.TCPConn); ok { // what TLS writes is not what the socket gets
 		if raw, err := tcp.SyscallConn(); err == nil {
 			l.raw = raw
@@ -141,7 +141,7 @@ func (l *link) holds(waiting int) bool {
 		return false
 	}
 	if waiting == 1 {
-		l.held.Reset(burstWait)
+		l.patience.Reset(burstWait)
 	}
 	return true
 }
